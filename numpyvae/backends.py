@@ -1,0 +1,61 @@
+"""The one place where the reference or the compiled code is chosen.
+
+Both are namespaces of the same functions: the pairs of ops.py, gaussian.py and
+likelihoods.py and the updates of optim.py. Each takes its arguments in the same order
+and an optional `out`, which receives the results.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from types import SimpleNamespace
+from typing import Any
+
+from . import gaussian, kernels, likelihoods, ops, optim
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        ops.dense_forward,
+        ops.dense_backward,
+        ops.dense_backward_weights,
+        gaussian.sigma_forward,
+        gaussian.sigma_backward,
+        gaussian.reparameterize_forward,
+        gaussian.reparameterize_backward,
+        gaussian.kl_forward,
+        gaussian.kl_backward,
+        likelihoods.bernoulli_forward,
+        likelihoods.bernoulli_backward,
+    )
+}
+UPDATES = {f.__name__: f for f in (optim.sgd_update, optim.adam_update)}
+
+
+def _with_out(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The pure function, able to leave its results in arrays of the caller's."""
+
+    @wraps(function)
+    def call(*args: Any, out: Any = None) -> Any:
+        results = function(*args)
+        if out is None:
+            return results
+        if isinstance(out, tuple):
+            for array, result in zip(out, results, strict=True):
+                array[...] = result
+        else:
+            out[...] = results
+        return out
+
+    return call
+
+
+reference = SimpleNamespace(
+    **{name: _with_out(function) for name, function in FUNCTIONS.items()}, **UPDATES
+)
+
+compiled = SimpleNamespace(
+    **{
+        name: getattr(kernels, name, function)
+        for name, function in vars(reference).items()
+    }
+)

@@ -1,0 +1,129 @@
+"""The command line: options and their help, errors in a line, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from . import __doc__ as about
+from . import __version__, commands
+from .datasets.binarize import BINARIZATIONS
+from .errors import NumpyvaeError
+from .ops import ACTIVATIONS
+from .presets import PRESETS
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = _Parser(prog="numpyvae", description=about)
+    top.add_argument("--version", action="version", version=f"numpyvae {__version__}")
+    subparsers = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        new = subparsers.add_parser(name, help=text, description=text)
+        new.set_defaults(run=run)
+        return new
+
+    train = command("train", commands.train, "train a VAE into a new run folder")
+    add = train.add_argument
+    add(
+        "--data",
+        choices=commands.DATA,
+        default="strokes",
+        help="strokes: built-in pen-drawn digits (default); mnist; idx: your own",
+    )
+    _add_data_dir(train)
+    add(
+        "--preset",
+        default="default",
+        metavar="NAME",
+        help=f"where the other options start from: {', '.join(PRESETS)}",
+    )
+    add("--epochs", type=int, metavar="N", help="times through the training images")
+    add("--batch-size", type=int, metavar="B", help="images per step")
+    add(
+        "--hidden",
+        type=int,
+        nargs="+",
+        metavar="H",
+        help="widths of the encoder's hidden layers; the decoder's are mirrored",
+    )
+    add("--latent", type=int, metavar="Z", help="number of latents")
+    add("--activation", choices=ACTIVATIONS, help="of the hidden layers")
+    add("--lr", type=float, help="Adam's learning rate")
+    add("--beta", type=float, help="weight of the KL in the loss")
+    add(
+        "--binarize",
+        choices=BINARIZATIONS,
+        help="how a grey image becomes the 0s and 1s the model sees",
+    )
+    add("--seed", type=int, help="of weights, order, noise (default 0)")
+    add("--threads", type=int, metavar="N", help="the result does not depend on it")
+    add("--out", metavar="DIR", help="the run folder (default runs/PRESET-DATA)")
+
+    sample = command("sample", commands.sample, "draw samples of a trained model")
+    _add_run(sample)
+    _add_picture(sample, "samples.png", count=100)
+
+    text = "draw test images over their reconstructions"
+    reconstruct = command("reconstruct", commands.reconstruct, text)
+    _add_run(reconstruct)
+    _add_picture(reconstruct, "reconstructions.png", count=20)
+    _add_data_dir(reconstruct)
+
+    text = "print the ELBO of the test images, in nats"
+    evaluate = command("evaluate", commands.evaluate_run, text)
+    _add_run(evaluate)
+    _add_data_dir(evaluate)
+    evaluate.add_argument(
+        "--seed", type=int, help="of pixels and z (default: the run's)"
+    )
+    evaluate.add_argument("--threads", type=int, metavar="N")
+
+    command("presets", commands.presets, "list the presets")
+    return top
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="RUN", help="a folder that `train` wrote")
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="where the four IDX files are"
+    )
+
+
+def _add_picture(parser: argparse.ArgumentParser, name: str, count: int) -> None:
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=count,
+        metavar="N",
+        help=f"images (default {count})",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="(default 0)")
+    parser.add_argument("--out", metavar="PNG", help=f"(default RUN/{name})")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 for bad input, 130 for Ctrl-C."""
+    options = vars(build_parser().parse_args(arguments))
+    run = options.pop("run")
+    try:
+        return run(**options)
+    except NumpyvaeError as error:
+        print(f"numpyvae: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("numpyvae: aborted", file=sys.stderr)
+        return 130

@@ -1,0 +1,69 @@
+"""From grey images to the batches a model sees.
+
+Grey MNIST holds intensities; a Bernoulli likelihood is a density of zeros and ones. How
+the one is made from the other changes every number printed, so it has a name.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ArgumentError
+
+BINARIZATIONS = ("dynamic", "static", "threshold", "none")
+
+
+def binarize(
+    images: NDArray[np.uint8], how: str, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Zeros and ones from grey images of any shape.
+
+    `dynamic` and `static` draw each pixel with probability pixel / 255 (the same draw;
+    static is one that is kept); `threshold` sets a pixel from 128 on. The noise is
+    of 16 bits, so the probability is right to 2e-5. Raises ArgumentError for another
+    name.
+    """
+    if how == "threshold":
+        return (images > 127).view(np.uint8)
+    if how in ("dynamic", "static"):
+        noise = rng.integers(0, 2**16, images.shape, np.uint16)
+        return (noise < images * np.uint16(257)).view(np.uint8)
+    raise ArgumentError(
+        f"binarize: found {how!r}, expected one of {', '.join(BINARIZATIONS[:3])}"
+    )
+
+
+class Batches:
+    """Images, flattened, ready to be handed out in batches of one binarization."""
+
+    def __init__(
+        self, images: NDArray[np.uint8], how: str, rng: np.random.Generator
+    ) -> None:
+        """Take images (N, H, W) uint8; `static` is drawn here, once, from `rng`.
+
+        Raises ArgumentError for an unknown binarization or images of another kind.
+        """
+        if how not in BINARIZATIONS:
+            raise ArgumentError(
+                f"binarize: found {how!r}, expected one of {', '.join(BINARIZATIONS)}"
+            )
+        if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
+            raise ArgumentError(
+                f"images: found shape {images.shape} of {images.dtype}, "
+                "expected (N, H, W) of uint8 with N at least 1"
+            )
+        self.binary = how != "none"
+        self._drawn_anew = how == "dynamic"
+        self._images = images.reshape(len(images), -1)
+        if how in ("static", "threshold"):
+            self._images = binarize(self._images, how, rng)
+
+    def __len__(self) -> int:
+        """N, the number of images."""
+        return len(self._images)
+
+    def rows(
+        self, rows: NDArray[np.int64] | slice, rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """The images `rows`: zeros and ones, or greys 0..255 for `none`; (B, D)."""
+        images = self._images[rows]
+        return binarize(images, "dynamic", rng) if self._drawn_anew else images

@@ -1,0 +1,171 @@
+"""IDX, the format in which MNIST and its relatives are published.
+
+A header of big-endian 32-bit words (type and number of dimensions, then the
+sizes), then the bytes. A file may come from anywhere, so nothing it claims is
+believed before it is checked.
+"""
+
+import gzip
+import hashlib
+import io
+import math
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .dataset import Dataset
+
+TRAIN_IMAGES = "train-images-idx3-ubyte"
+TRAIN_LABELS = "train-labels-idx1-ubyte"
+TEST_IMAGES = "t10k-images-idx3-ubyte"
+TEST_LABELS = "t10k-labels-idx1-ubyte"
+
+MAX_BYTES = 2**31
+CHUNK_BYTES = 2**20
+GZIP_MAGIC = b"\x1f\x8b"
+UNSIGNED_BYTES = 0x0800  # the first word of a file is this + the dimensions
+AGAIN = "delete it and download it again"
+
+
+def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]:
+    """Return the array in one IDX file of unsigned bytes, gzip-compressed or raw.
+
+    Shape: (N, H, W) for dimensions = 3 (images), (N,) for 1 (labels).
+    Raises DataError if the file cannot be read, is of another type or number
+    of dimensions, is empty, damaged, truncated, followed by more bytes, or
+    claims more than `MAX_BYTES`.
+    """
+    try:
+        with open(path, "rb") as file:
+            compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        with gzip.open(path) if compressed else open(path, "rb") as stream:
+            shape = _read_shape(path, stream, dimensions)
+            expected = math.prod(shape)
+            data = _read_at_most(stream, expected + 1)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path}: damaged gzip file ({error}); {AGAIN}") from error
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); check its name and permissions"
+        ) from error
+    if len(data) != expected:
+        found = len(data) if len(data) < expected else f"more than {expected}"
+        raise DataError(
+            f"{path}: {found} bytes after the header, expected {expected} for "
+            f"{_times(shape)}; {AGAIN}"
+        )
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def load_idx(data_dir: str | os.PathLike[str]) -> Dataset:
+    """Return the four IDX files of any directory, named after the directory.
+
+    The files are named like MNIST's, each with or without .gz: Fashion-MNIST
+    and KMNIST are. Images may have any size. Raises DataError if the directory
+    or a file is missing, a file is not what `read_idx` expects, or the
+    files do not fit each other.
+    """
+    directory = Path(data_dir)
+    if not os.path.isdir(directory):
+        raise DataError(
+            f"{directory}: no such directory; expected one with the four IDX files"
+        )
+    train_images, train_labels = _read_part(directory, TRAIN_IMAGES, TRAIN_LABELS)
+    test_images, test_labels = _read_part(directory, TEST_IMAGES, TEST_LABELS)
+    train_size, test_size = train_images.shape[1:], test_images.shape[1:]
+    if train_size != test_size:
+        raise DataError(
+            f"{directory}: train images are {_times(train_size)}, test images "
+            f"{_times(test_size)}, expected one size; are they of one data set?"
+        )
+    name = directory.resolve().name
+    return Dataset(name, train_images, train_labels, test_images, test_labels)
+
+
+def find_file(directory: Path, name: str) -> Path | None:
+    """Return where the IDX file `name` lies in `directory`, under any spelling."""
+    for spelling in _spellings(name):
+        if os.path.isfile(directory / spelling):
+            return directory / spelling
+    return None
+
+
+def idx_sha256(array: NDArray[np.uint8]) -> str:
+    """Return the SHA-256, in hex, of the raw IDX file that holds `array`."""
+    first = UNSIGNED_BYTES + array.ndim
+    digest = hashlib.sha256(struct.pack(f">{1 + array.ndim}I", first, *array.shape))
+    digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _spellings(name: str) -> list[str]:
+    dotted = name.replace("-idx", ".idx")
+    return [f"{name}.gz", name, f"{dotted}.gz", dotted]
+
+
+def _read_part(
+    directory: Path, images_name: str, labels_name: str
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images (N, H, W) and their labels (N,)."""
+    images = read_idx(_find_or_refuse(directory, images_name), 3)
+    labels = read_idx(_find_or_refuse(directory, labels_name), 1)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{directory}: {len(images)} images in {images_name}, {len(labels)} labels "
+            f"in {labels_name}, expected as many; download both again"
+        )
+    return images, labels
+
+
+def _find_or_refuse(directory: Path, name: str) -> Path:
+    path = find_file(directory, name)
+    if path is None:
+        raise DataError(
+            f"{directory}: no {name} (looked for {', '.join(_spellings(name))}); "
+            "put the four IDX files there"
+        )
+    return path
+
+
+def _read_shape(
+    path: str | os.PathLike[str], stream: io.BufferedIOBase, dimensions: int
+) -> tuple[int, ...]:
+    """Read the header; refuse it unless it announces a possible array."""
+    length = 4 * (1 + dimensions)
+    header = _read_at_most(stream, length)
+    if len(header) < length:
+        raise DataError(
+            f"{path}: {len(header)} bytes, expected an IDX header of {length}; {AGAIN}"
+        )
+    first, *shape = struct.unpack(f">{1 + dimensions}I", header)
+    if first != UNSIGNED_BYTES + dimensions:
+        raise DataError(
+            f"{path}: starts with 0x{first:08x}, expected "
+            f"0x{UNSIGNED_BYTES + dimensions:08x} (unsigned bytes, {dimensions} "
+            "dimensions); check that images and labels are not swapped, or "
+            "download it again"
+        )
+    if not 0 < math.prod(shape) <= MAX_BYTES:
+        raise DataError(
+            f"{path}: announces {_times(shape)} bytes, expected 1 to {MAX_BYTES}; "
+            f"{AGAIN}"
+        )
+    return tuple(shape)
+
+
+def _read_at_most(stream: io.BufferedIOBase, count: int) -> bytearray:
+    """Read `count` bytes or to the end, allocating only for what is there."""
+    data = bytearray()
+    while chunk := stream.read(min(CHUNK_BYTES, count - len(data))):
+        data += chunk
+    return data
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

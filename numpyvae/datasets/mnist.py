@@ -1,0 +1,151 @@
+"""MNIST: found in a directory, or downloaded once into the user's cache.
+
+What identifies a file is the SHA-256 of its decompressed bytes, because a .gz
+can be made in many ways; only a download is held to the mirrors' own .gz.
+"""
+
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import DataError
+from .dataset import Dataset
+from .idx import (
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    find_file,
+    idx_sha256,
+    load_idx,
+)
+
+ENVIRONMENT = "NUMPYVAE_DATA"
+
+MIRRORS = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+)
+
+
+class Download(NamedTuple):
+    """What a mirror serves as NAME.gz, and what it holds."""
+
+    gz_bytes: int
+    gz_sha256: str
+    sha256: str
+
+
+DOWNLOADS = {
+    TRAIN_IMAGES: Download(
+        gz_bytes=9_912_422,
+        gz_sha256="440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        sha256="ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    TRAIN_LABELS: Download(
+        gz_bytes=28_881,
+        gz_sha256="3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        sha256="65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    TEST_IMAGES: Download(
+        gz_bytes=1_648_877,
+        gz_sha256="8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        sha256="0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    TEST_LABELS: Download(
+        gz_bytes=4_542,
+        gz_sha256="f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        sha256="ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+}
+
+
+def load_mnist(
+    data_dir: str | os.PathLike[str] | None = None, *, progress: bool = True
+) -> Dataset:
+    """Return MNIST: 60000 training and 10000 test images of 28 x 28.
+
+    Looks in `data_dir` if given, else in $NUMPYVAE_DATA if set, else in the
+    user's cache; only the cache is filled by a download, about which
+    `progress` reports on stderr. Raises DataError if a file is missing,
+    damaged or not MNIST's, or if no mirror could be reached.
+    """
+    if data_dir is not None:
+        return _load_checked(Path(data_dir))
+    if directory := os.environ.get(ENVIRONMENT):
+        try:
+            return _load_checked(Path(directory))
+        except DataError as error:
+            raise DataError(f"${ENVIRONMENT}: {error}") from error
+    import pooch  # slow to import, and needed only for the cache
+
+    cache = pooch.os_cache("numpyvae") / "mnist"
+    missing = [name for name in DOWNLOADS if find_file(cache, name) is None]
+    if missing:
+        _download(missing, cache, progress)
+    return _load_checked(cache)
+
+
+def _load_checked(directory: Path) -> Dataset:
+    """Return the four files of `directory` if they are MNIST's, bit for bit."""
+    dataset = load_idx(directory)
+    arrays = {
+        TRAIN_IMAGES: dataset.train_images,
+        TRAIN_LABELS: dataset.train_labels,
+        TEST_IMAGES: dataset.test_images,
+        TEST_LABELS: dataset.test_labels,
+    }
+    for name, array in arrays.items():
+        found, expected = idx_sha256(array), DOWNLOADS[name].sha256
+        if found != expected:
+            raise DataError(
+                f"{find_file(directory, name)}: not MNIST's, its decompressed bytes "
+                f"have SHA-256 {found}, expected {expected}; delete it and download "
+                "it again, or use --data idx (load_idx) for other images"
+            )
+    return replace(dataset, name="mnist")
+
+
+def _download(names: list[str], directory: Path, progress: bool) -> None:
+    """Put NAME.gz for all names into `directory`, from the first mirror that works.
+
+    A file comes under its final name only once its SHA-256 is right. Raises
+    DataError if every mirror failed.
+    """
+    import pooch
+
+    registry = {f"{name}.gz": f"sha256:{DOWNLOADS[name].gz_sha256}" for name in names}
+    if progress:
+        megabytes = sum(DOWNLOADS[name].gz_bytes for name in names) / 1e6
+        print(f"MNIST: downloading {megabytes:.1f} MB to {directory}", file=sys.stderr)
+    failures = []
+    for mirror in MIRRORS:
+        source = pooch.create(directory, mirror, registry=registry, retry_if_failed=1)
+        try:
+            with _silent(pooch.get_logger()):
+                for file in registry:
+                    source.fetch(file, downloader=pooch.HTTPDownloader(progress))
+            return
+        except (OSError, ValueError) as error:
+            failures.append(f"{mirror}: {textwrap.shorten(str(error), 400)}")
+    raise DataError(
+        "MNIST could not be downloaded: put its four files into a directory and pass "
+        f"--data-dir DIR or set {ENVIRONMENT}, or use the built-in --data strokes; "
+        f"tried {' and '.join(failures)}"
+    )
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    # Not setLevel: pooch's logger is in no hierarchy, so its cached levels stay.
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

@@ -1,0 +1,25 @@
+"""The errors a user can cause.
+
+Each message is one line: what was found, what was expected, what to do.
+The command line prints it and exits with 2; a program catches `NumpyvaeError`.
+"""
+
+
+class NumpyvaeError(Exception):
+    """The family of all errors that this package raises on purpose."""
+
+
+class ArgumentError(NumpyvaeError):
+    """An argument or option has a wrong value, shape or type."""
+
+
+class DataError(NumpyvaeError):
+    """A data file or directory is missing, damaged or not what it should be."""
+
+
+class RunError(NumpyvaeError):
+    """A run folder is missing, taken or damaged."""
+
+
+class DivergedError(NumpyvaeError):
+    """The loss stopped being a finite number."""

@@ -1,0 +1,347 @@
+"""The compiled twins of the hot pairs: same names, same argument order, same meaning.
+
+Each is a Python function that calls BLAS for its matrix products and a serial,
+GIL-free numba loop for the rest, and writes its results to `out`. The text to read is
+in ops.py, likelihoods.py and optim.py; tests hold the two together.
+
+Shapes: B batch, N inputs, M outputs, D pixels, P parameters, S shards.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .jit import jit
+from .ops import Array, activate, activation_slope
+
+# ---- Binary images as lists of their active pixels -----------------------------------
+
+
+class ActivePixels(NamedTuple):
+    """A batch of binary images as the list of their active pixels.
+
+    Image i has the pixels columns[starts[i]:starts[i + 1]] set: of a binarized digit's
+    784, one in eight. The first layer and the Bernoulli pair take the list for x and
+    skip the zeros.
+    Shapes: columns (total,) int32, starts (B + 1,) int32.
+    """
+
+    columns: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    width: int
+
+    def __len__(self) -> int:
+        """B, the number of images."""
+        return len(self.starts) - 1
+
+
+Input = Array | ActivePixels
+
+
+def active_pixels(bits: NDArray[np.uint8]) -> ActivePixels:
+    """List the active pixels of binary images; bits (B, D) uint8, each 0 or 1."""
+    columns = np.empty(bits.size + 1, np.int32)
+    starts = np.empty(len(bits) + 1, np.int32)
+    _list_active(bits, columns, starts)
+    return ActivePixels(columns[: starts[-1]], starts, bits.shape[1])
+
+
+@jit
+def _list_active(bits, columns, starts):
+    total = 0
+    for i in range(bits.shape[0]):
+        starts[i] = total
+        for j in range(bits.shape[1]):
+            columns[total] = j  # written always, kept when the pixel is active
+            total += bits[i, j]
+    starts[bits.shape[0]] = total
+
+
+@jit
+def _list_images(columns, starts, images, image_starts):
+    """Transpose the list: pixel j is active in images[image_starts[j]:...[j + 1]]."""
+    image_starts[:] = 0
+    for a in range(columns.shape[0]):
+        image_starts[columns[a] + 1] += 1
+    for j in range(image_starts.shape[0] - 1):
+        image_starts[j + 1] += image_starts[j]
+    free = image_starts[:-1].copy()
+    for i in range(starts.shape[0] - 1):
+        for a in range(starts[i], starts[i + 1]):
+            j = columns[a]
+            images[free[j]] = i
+            free[j] += 1
+
+
+@jit
+def _sum_rows(table, picks, starts, sums):
+    """sums[i] = the sum of table[picks[starts[i]:starts[i + 1]]], eight rows a pass."""
+    width = table.shape[1]
+    for i in range(sums.shape[0]):
+        total = sums[i]
+        total[:] = 0
+        a, stop = starts[i], starts[i + 1]
+        while a + 8 <= stop:
+            r0, r1 = table[picks[a]], table[picks[a + 1]]
+            r2, r3 = table[picks[a + 2]], table[picks[a + 3]]
+            r4, r5 = table[picks[a + 4]], table[picks[a + 5]]
+            r6, r7 = table[picks[a + 6]], table[picks[a + 7]]
+            for k in range(width):
+                left = (r0[k] + r1[k]) + (r2[k] + r3[k])
+                right = (r4[k] + r5[k]) + (r6[k] + r7[k])
+                total[k] += left + right
+            a += 8
+        while a < stop:
+            row = table[picks[a]]
+            for k in range(width):
+                total[k] += row[k]
+            a += 1
+
+
+# ---- Dense layer ---------------------------------------------------------------------
+
+
+def dense_forward(
+    x: Input,
+    W: Array,
+    b: Array,
+    activation: str,
+    out: Array | None = None,
+) -> Array:
+    """`ops.dense_forward`; of binary x, only the active pixels' rows of W are read."""
+    y = np.empty((len(x), W.shape[1]), W.dtype) if out is None else out
+    if isinstance(x, ActivePixels):
+        _sum_rows(W, x.columns, x.starts, y)
+    else:
+        np.matmul(x, W, out=y)
+    if activation == "relu":
+        _add_bias_relu(y, b)
+        return y
+    y += b
+    if activation == "tanh":
+        np.tanh(y, out=y)
+    elif activation != "identity":
+        y[...] = activate(y, activation)
+    return y
+
+
+@jit
+def _add_bias_relu(y, b):
+    zero = y.dtype.type(0)
+    for i in range(y.shape[0]):
+        for k in range(y.shape[1]):
+            a = y[i, k] + b[k]
+            y[i, k] = zero if a <= zero else a  # a NaN stays a NaN
+
+
+def dense_backward(
+    dy: Array,
+    x: Array,
+    y: Array,
+    W: Array,
+    activation: str,
+    out: tuple[Array, Array, Array] | None = None,
+) -> tuple[Array, Array, Array]:
+    """`ops.dense_backward`."""
+    if out is None:
+        out = np.empty_like(x), np.empty_like(W), np.empty_like(W[0])
+    dx, dW, db = out
+    da = _through_activation(dy, y, activation)
+    _weight_gradients(x, da, dW, db)
+    np.matmul(da, W.T, out=dx)
+    return out
+
+
+def dense_backward_weights(
+    dy: Array,
+    x: Input,
+    y: Array,
+    activation: str,
+    out: tuple[Array, Array] | None = None,
+) -> tuple[Array, Array]:
+    """`ops.dense_backward_weights`; of binary x, only the active pixels are read."""
+    if out is None:
+        width = x.width if isinstance(x, ActivePixels) else x.shape[1]
+        out = np.empty((width, y.shape[1]), y.dtype), np.empty(y.shape[1], y.dtype)
+    dW, db = out
+    _weight_gradients(x, _through_activation(dy, y, activation), dW, db)
+    return out
+
+
+def _through_activation(dy: Array, y: Array, activation: str) -> Array:
+    """da = dy * f'(a); for the identity, dy itself."""
+    if activation == "identity":
+        return dy
+    if activation not in ("relu", "tanh"):
+        return dy * activation_slope(y, activation)
+    da = np.empty_like(y)
+    (_relu_backward if activation == "relu" else _tanh_backward)(dy, y, da)
+    return da
+
+
+@jit
+def _relu_backward(dy, y, da):
+    zero = y.dtype.type(0)
+    for i in range(y.shape[0]):
+        for k in range(y.shape[1]):
+            da[i, k] = dy[i, k] if y[i, k] > zero else zero
+
+
+@jit
+def _tanh_backward(dy, y, da):
+    one = y.dtype.type(1)
+    for i in range(y.shape[0]):
+        for k in range(y.shape[1]):
+            da[i, k] = dy[i, k] * (one - y[i, k] * y[i, k])
+
+
+def _weight_gradients(x: Input, da: Array, dW: Array, db: Array) -> None:
+    if isinstance(x, ActivePixels):
+        images = np.empty(len(x.columns), np.int32)
+        image_starts = np.empty(x.width + 1, np.int32)
+        _list_images(x.columns, x.starts, images, image_starts)
+        _sum_rows(da, images, image_starts, dW)
+    else:
+        np.matmul(x.T, da, out=dW)
+    np.add.reduce(da, axis=0, out=db)
+
+
+# ---- Bernoulli likelihood ------------------------------------------------------------
+
+
+def bernoulli_forward(
+    logits: Array, x: Input, out: tuple[Array, Array] | None = None
+) -> tuple[Array, Array]:
+    """`likelihoods.bernoulli_forward`.
+
+    NumPy's exp is the vectorized one, so exp(-|l|) is taken between two loops.
+    """
+    if out is None:
+        out = np.empty(len(logits), logits.dtype), np.empty_like(logits)
+    nll, p = out
+    _minus_abs(logits, p)
+    np.exp(p, out=p)
+    _softplus_and_sigmoid(logits, p, nll)
+    if isinstance(x, ActivePixels):
+        _subtract_active_logits(logits, x.columns, x.starts, nll)
+    else:
+        _subtract_weighted_logits(logits, x, nll)
+    return out
+
+
+@jit
+def _minus_abs(logits, e):
+    for i in range(logits.shape[0]):
+        for j in range(logits.shape[1]):
+            e[i, j] = -abs(logits[i, j])
+
+
+@jit
+def _softplus_and_sigmoid(logits, p, nll):
+    """nll = sum of softplus(l), and p = sigmoid(l) over the exp(-|l|) it holds.
+
+    The sum of log(1 + e) over up to 64 terms, each in (1, 2], is the log of their
+    product, which stays below 2^64.
+    """
+    zero, one = p.dtype.type(0), p.dtype.type(1)
+    width = logits.shape[1]
+    for i in range(logits.shape[0]):
+        total = 0.0
+        for start in range(0, width, 64):
+            product, positive = one, zero
+            for j in range(start, min(start + 64, width)):
+                logit, e = logits[i, j], p[i, j]
+                product *= one + e
+                positive += max(logit, zero)
+                p[i, j] = (one if logit > zero else e) / (one + e)
+            total += math.log(product) + positive
+        nll[i] = total
+
+
+@jit
+def _subtract_active_logits(logits, columns, starts, nll):
+    for i in range(logits.shape[0]):
+        total = 0.0
+        for a in range(starts[i], starts[i + 1]):
+            total += logits[i, columns[a]]
+        nll[i] -= total
+
+
+@jit
+def _subtract_weighted_logits(logits, x, nll):
+    for i in range(logits.shape[0]):
+        total = 0.0
+        for j in range(logits.shape[1]):
+            total += x[i, j] * logits[i, j]
+        nll[i] -= total
+
+
+def bernoulli_backward(
+    dnll: Array, p: Array, x: Input, out: Array | None = None
+) -> Array:
+    """`likelihoods.bernoulli_backward`."""
+    dlogits = np.empty_like(p) if out is None else out
+    if isinstance(x, ActivePixels):
+        np.multiply(dnll[:, None], p, out=dlogits)
+        _subtract_at_active(dnll, x.columns, x.starts, dlogits)
+    else:
+        np.subtract(p, x, out=dlogits)
+        dlogits *= dnll[:, None]
+    return dlogits
+
+
+@jit
+def _subtract_at_active(dnll, columns, starts, dlogits):
+    for i in range(dlogits.shape[0]):
+        for a in range(starts[i], starts[i + 1]):
+            dlogits[i, columns[a]] -= dnll[i]
+
+
+# ---- Optimizers ----------------------------------------------------------------------
+
+
+def sgd_update(params: Array, grads: Array, lr: float) -> None:
+    """`optim.sgd_update`."""
+    for grad in grads:
+        params -= lr * grad
+
+
+def adam_update(
+    params: Array,
+    grads: Array,
+    m: Array,
+    v: Array,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
+    """`optim.adam_update`, in one pass over memory."""
+    kind = params.dtype.type
+    scale1, scale2 = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
+    _adam(
+        params, grads, m, v,
+        kind(beta1), kind(beta2), kind(scale1), kind(scale2), kind(eps),
+    )  # fmt: skip
+
+
+@jit
+def _adam(params, grads, m, v, beta1, beta2, scale1, scale2, eps):
+    """A block at a time: the shards' gradients are summed in a buffer that L1 keeps."""
+    one = params.dtype.type(1)
+    size = params.shape[0]
+    grad = np.empty(1024, params.dtype)
+    for start in range(0, size, 1024):
+        n = min(1024, size - start)
+        grad[:n] = grads[0, start : start + n]
+        for s in range(1, grads.shape[0]):
+            for i in range(n):
+                grad[i] += grads[s, start + i]
+        for i in range(n):
+            j, g = start + i, grad[i]
+            m[j] = beta1 * m[j] + (one - beta1) * g
+            v[j] = beta2 * v[j] + (one - beta2) * g * g
+            params[j] -= scale1 * m[j] / (math.sqrt(v[j]) * scale2 + eps)

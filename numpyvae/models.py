@@ -1,0 +1,215 @@
+"""The variational auto-encoder: forward, and the same list mirrored.
+
+Nothing is hidden: `forward` returns every intermediate, `backward` takes it.
+
+Shapes: B batch, D pixels, Z latents, P parameters. Units: nats per image; sums over
+pixels and latents, means over the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from . import backends
+from .errors import ArgumentError
+from .kernels import Input, active_pixels
+from .networks import MLP
+from .ops import ACTIVATIONS, Array, activate
+from .params import Parameters, initialise
+from .workspace import Allocate, fresh
+
+
+class Forward(NamedTuple):
+    """All that the forward pass computed, in the order in which it did."""
+
+    hs: list[Any]  # encoder: x, hidden layers, (mu | logvar) (B, 2Z)
+    mu: Array  # (B, Z)
+    logvar: Array  # (B, Z)
+    kl: Array  # (B,) KL(q(z|x) || p(z))
+    sigma: Array  # (B, Z)
+    z: Array  # (B, Z)
+    gs: list[Array]  # decoder: z, hidden layers, logits (B, D)
+    p: Array  # (B, D) pixel means
+    recon: Array  # (B,) -log p(x|z)
+
+    @property
+    def recon_sum(self) -> float:
+        """The sum of recon over the batch, in float64."""
+        return float(self.recon.sum(dtype=np.float64))
+
+    @property
+    def kl_sum(self) -> float:
+        """The sum of kl over the batch, in float64."""
+        return float(self.kl.sum(dtype=np.float64))
+
+
+class VAE:
+    """A Gaussian encoder q(z|x), a Bernoulli decoder p(x|z) and the prior N(0, I).
+
+    The encoder is a stack of dense layers from D pixels to mu and logvar, 2 Z outputs;
+    the decoder one from Z latents to D logits.
+    """
+
+    def __init__(
+        self,
+        pixels: int = 784,
+        hidden: Sequence[int] = (400,),
+        latent: int = 20,
+        activation: str = "relu",
+        *,
+        decoder_hidden: Sequence[int] | None = None,
+        seed: int = 0,
+        dtype: DTypeLike = np.float32,
+        compiled: bool = True,
+    ) -> None:
+        """Build the networks and draw their parameters from `seed`.
+
+        `hidden` are the widths of the encoder's hidden layers; the decoder's are the
+        same mirrored, or `decoder_hidden`. `compiled` chooses numba's kernels over the
+        NumPy reference; both compute the same.
+
+        Raises ArgumentError for a width below 1, an unknown activation or a dtype that
+        is not a floating one.
+        """
+        self.hidden = tuple(hidden)
+        self.decoder_hidden = self.hidden[::-1]
+        if decoder_hidden is not None:
+            self.decoder_hidden = tuple(decoder_hidden)
+        for name, widths in {
+            "pixels": (pixels,),
+            "hidden": self.hidden,
+            "decoder_hidden": self.decoder_hidden,
+            "latent": (latent,),
+        }.items():
+            for width in widths:
+                if not isinstance(width, int | np.integer) or width < 1:
+                    raise ArgumentError(
+                        f"{name}: found {width!r}, expected a whole number from 1 on"
+                    )
+        if activation not in ACTIVATIONS:
+            raise ArgumentError(
+                f"activation: found {activation!r}, expected one of "
+                + ", ".join(ACTIVATIONS)
+            )
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64, np.complex128):
+            raise ArgumentError(
+                f"dtype: found {self.dtype}, expected float32, float64 or complex128"
+            )
+        self.pixels, self.latent, self.activation = pixels, latent, activation
+        self.compiled = compiled
+        self.pairs = backends.compiled if compiled else backends.reference
+        self.encoder = MLP(
+            "encoder", (pixels, *self.hidden, 2 * latent), activation, on_data=True
+        )
+        self.decoder = MLP(
+            "decoder", (latent, *self.decoder_hidden, pixels), activation, on_data=False
+        )
+        shapes = self.encoder.shapes() | self.decoder.shapes()
+        self.params = Parameters.zeros(shapes, self.dtype)
+        initialise(self.params, np.random.default_rng(seed))
+
+    def arguments(self) -> dict[str, Any]:
+        """What to call VAE with to get this model again, but for its parameters."""
+        return {
+            "pixels": self.pixels,
+            "hidden": list(self.hidden),
+            "latent": self.latent,
+            "activation": self.activation,
+            "decoder_hidden": list(self.decoder_hidden),
+            "dtype": self.dtype.name,
+        }
+
+    def forward(self, x: Input, eps: Array, array: Allocate = fresh) -> Forward:
+        """Encode, sample, decode: everything the loss is made of (Eq. 10.1 to 10.7).
+
+        Shapes: x (B, D) in [0, 1], eps (B, Z) drawn from N(0, I).
+        """
+        f, Z = self.pairs, self.latent
+        hs = self.encoder.forward(x, self.params, f, array)
+        mu, logvar = hs[-1][:, :Z], hs[-1][:, Z:]
+        kl = f.kl_forward(mu, logvar)
+        sigma = f.sigma_forward(logvar)
+        z = f.reparameterize_forward(mu, sigma, eps)
+        gs = self.decoder.forward(z, self.params, f, array)
+        p = array("p", gs[-1].shape, self.dtype)
+        recon = array("recon", (len(p),), self.dtype)
+        f.bernoulli_forward(gs[-1], x, out=(recon, p))
+        return Forward(hs, mu, logvar, kl, sigma, z, gs, p, recon)
+
+    def backward(
+        self,
+        x: Input,
+        eps: Array,
+        forward: Forward,
+        grads: Parameters,
+        beta: float = 1.0,
+        batch: int | None = None,
+        array: Allocate = fresh,
+    ) -> None:
+        """The gradient of the loss, mean of recon + beta * kl (Eq. 10.8 to 10.14).
+
+        Overwrites `grads`. `batch` is the number of images that the mean is taken over,
+        when x is a shard of them; the shards' gradients then add up to the batch's.
+        """
+        f, Z = self.pairs, self.latent
+        hs, mu, logvar, _, sigma, _, gs, p, recon = forward
+        drecon = np.full(len(recon), 1 / (batch or len(recon)), self.dtype)
+        dkl = drecon * beta
+
+        dlogits = f.bernoulli_backward(
+            drecon, p, x, out=array("dlogits", p.shape, self.dtype)
+        )
+        dz = self.decoder.backward(dlogits, gs, self.params, grads, f, array)
+        dmu_z, dsigma = f.reparameterize_backward(dz, eps)
+        dlogvar_z = f.sigma_backward(dsigma, sigma)
+        dmu_kl, dlogvar_kl = f.kl_backward(dkl, mu, logvar)
+        dh = array("dh", hs[-1].shape, self.dtype)
+        dh[:, :Z] = dmu_z + dmu_kl
+        dh[:, Z:] = dlogvar_z + dlogvar_kl
+        self.encoder.backward(dh, hs, self.params, grads, f, array)
+
+    def as_input(self, images: NDArray[np.uint8], *, binary: bool) -> Input:
+        """Images (B, D) as `forward` wants them.
+
+        `binary` ones hold 0 and 1, others greys from 0 to 255. The compiled code takes
+        binary ones as lists of their active pixels.
+        """
+        if binary and self.compiled:
+            return active_pixels(images)
+        x = images.astype(self.dtype)
+        return x if binary else x / 255
+
+    def loss_and_gradient(
+        self, x: Input, eps: Array, beta: float = 1.0
+    ) -> tuple[float, Parameters]:
+        """The loss, mean of recon + beta * kl in nats, and its gradient.
+
+        Shapes: x (B, D) in [0, 1], eps (B, Z).
+        """
+        forward = self.forward(x, eps)
+        grads = self.params.like(np.empty_like(self.params.flat))
+        self.backward(x, eps, forward, grads, beta)
+        return (forward.recon + beta * forward.kl).mean(), grads
+
+    def encode(self, x: Input) -> tuple[Array, Array]:
+        """mu and logvar of q(z|x); x (B, D) in [0, 1] -> (B, Z), (B, Z)."""
+        h = self.encoder.forward(x, self.params, self.pairs, fresh)[-1]
+        return h[:, : self.latent], h[:, self.latent :]
+
+    def decode(self, z: Array) -> Array:
+        """The pixel means of p(x|z), in (0, 1); z (B, Z) -> (B, D)."""
+        logits = self.decoder.forward(z, self.params, self.pairs, fresh)[-1]
+        return activate(logits, "sigmoid")
+
+    def reconstruct(self, x: Input) -> Array:
+        """The pixel means at z = mu, the mean of q(z|x); (B, D) -> (B, D)."""
+        return self.decode(self.encode(x)[0])
+
+    def sample(self, count: int, rng: np.random.Generator) -> Array:
+        """The pixel means of `count` images with z from the prior -> (count, D)."""
+        return self.decode(rng.standard_normal((count, self.latent)).astype(self.dtype))

@@ -1,0 +1,70 @@
+"""All parameters of a model in one flat vector, with a named view of each block.
+
+Optimizer, checkpoint and gradient check see one array; a layer sees its W and b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .ops import Array
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Parameters(Mapping[str, Array]):
+    """A flat vector of parameters (or of gradients) and its views by name.
+
+    `flat` has shape (P,); `parameters["encoder.0.W"]` is a view of it with the shape
+    that the table gives. Writing to either changes both.
+    """
+
+    def __init__(self, shapes: Shapes, flat: Array) -> None:
+        """Lay the blocks of `shapes` one after the other over `flat` (P,)."""
+        self.shapes = dict(shapes)
+        self.flat = flat
+        self._views: dict[str, Array] = {}
+        start = 0
+        for name, shape in self.shapes.items():
+            stop = start + int(np.prod(shape))
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+        if flat.shape != (start,):
+            raise ValueError(f"the table needs {(start,)}, the vector has {flat.shape}")
+
+    @classmethod
+    def zeros(cls, shapes: Shapes, dtype: DTypeLike) -> Parameters:
+        """A vector of zeros for the table."""
+        size = sum(int(np.prod(shape)) for shape in shapes.values())
+        return cls(shapes, np.zeros(size, dtype))
+
+    def like(self, flat: Array) -> Parameters:
+        """The same table over another vector (P,): a gradient, a perturbed copy."""
+        return Parameters(self.shapes, flat)
+
+    def __getitem__(self, name: str) -> Array:
+        """The view of one block."""
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in the order of the vector."""
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        """The number of blocks."""
+        return len(self._views)
+
+
+def initialise(params: Parameters, rng: np.random.Generator) -> None:
+    """Draw every block anew, uniform in +-1/sqrt(N), N inputs of the layer (Eq. 2.12).
+
+    For weights and biases alike, as PyTorch's `nn.Linear` has it. Drawn in float64, so
+    that float32 and float64 models start from the same numbers.
+    """
+    for name, block in params.items():
+        layer = name.rpartition(".")[0]
+        bound = 1 / np.sqrt(len(params[f"{layer}.W"]))
+        block[...] = rng.uniform(-bound, bound, block.shape)

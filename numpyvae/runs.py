@@ -1,0 +1,113 @@
+"""The run folder: config.json, history.csv, metrics.json, checkpoint.npz, pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numba
+import numpy as np
+
+from . import __version__
+from .checkpoint import load_model, save_checkpoint
+from .errors import RunError
+from .models import VAE
+from .train import EpochRecord, Trainer
+
+
+def free_path(path: Path) -> Path:
+    """`path`, or the first of path-2, path-3, ... that does not exist."""
+    if not path.exists():
+        return path
+    numbered = (path.with_name(f"{path.name}-{i}") for i in count(2))
+    return next(candidate for candidate in numbered if not candidate.exists())
+
+
+class Run:
+    """One training run on disk."""
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        """A run at `path` with what its config.json says; see `create` and `open`."""
+        self.path, self.config = path, config
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, Any]) -> Run:
+        """Make the folder and write config.json, with versions.
+
+        Raises RunError if there is something in the folder already.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise RunError(
+                    f"{path}: found a folder with files in it, expected a new or empty "
+                    "one; choose another with --out, or delete it"
+                )
+            config = config | {
+                "versions": {
+                    "numpyvae": __version__,
+                    "python": platform.python_version(),
+                    "numpy": np.__version__,
+                    "numba": numba.__version__,
+                    "matplotlib": matplotlib.__version__,
+                }
+            }
+            (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        except OSError as error:
+            raise RunError(
+                f"{path}: found {error.strerror}, expected a folder to write to; "
+                "choose another with --out"
+            ) from error
+        return cls(path, config)
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """An existing run. Raises RunError if `path` holds none."""
+        try:
+            config = json.loads((path / "config.json").read_text())
+            if not isinstance(config, dict):
+                raise ValueError("not a JSON object")
+        except FileNotFoundError:
+            raise RunError(
+                f"{path}: found no config.json, "
+                "expected a run folder that `numpyvae train` wrote"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path / 'config.json'}: found a file that can't be read ({error}), "
+                "expected the config of a run"
+            ) from error
+        return cls(path, config)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write checkpoint.npz."""
+        save_checkpoint(
+            self.path / "checkpoint.npz",
+            trainer.model,
+            trainer.optimizer,
+            trainer.epoch,
+        )
+
+    def load_model(self) -> VAE:
+        """The model of checkpoint.npz."""
+        return load_model(self.path / "checkpoint.npz")
+
+    def append(self, record: EpochRecord) -> None:
+        """Add an epoch to history.csv."""
+        path = self.path / "history.csv"
+        begin = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if begin:
+                writer.writerow(record._fields)
+            writer.writerow(record)
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Write metrics.json."""
+        text = json.dumps(metrics, indent=2) + "\n"
+        (self.path / "metrics.json").write_text(text)

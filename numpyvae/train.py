@@ -1,0 +1,216 @@
+"""Training: batches, shards, threads, epochs.
+
+A batch is cut into a fixed number of shards. A thread takes a shard through forward
+and backward, with work arrays and a gradient vector of its own, then a part of the
+parameters through Adam. Nothing depends on which thread it was: neither do the bits.
+
+Shapes: B batch, S shards, P parameters.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from .datasets import Dataset
+from .datasets.binarize import Batches
+from .errors import ArgumentError, DivergedError
+from .evaluate import evaluate
+from .models import VAE
+from .optim import Adam
+from .workers import Workers, available_cores
+from .workspace import Workspace
+
+SHARDS = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is trained.
+
+    `threads` None takes as many as there are cores, and at most one for each shard.
+    Raises ArgumentError for a value out of range.
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    lr: float = 1e-3
+    beta: float = 1.0
+    binarize: str = "dynamic"
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for name in ("epochs", "batch_size", "threads"):
+            value = getattr(self, name)
+            if name == "threads" and value is None:
+                continue
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ArgumentError(
+                    f"{name}: found {value!r}, expected a whole number from 1 on"
+                )
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ArgumentError(f"lr: found {self.lr!r}, expected a positive number")
+        if not (math.isfinite(self.beta) and self.beta >= 0):
+            raise ArgumentError(f"beta: found {self.beta!r}, expected 0 or more")
+        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
+            raise ArgumentError(
+                f"seed: found {self.seed!r}, expected a whole number from 0 on"
+            )
+
+
+class EpochRecord(NamedTuple):
+    """One line of a run's history; nats per image, ELBO = -(recon + kl)."""
+
+    epoch: int
+    train_recon: float
+    train_kl: float
+    train_elbo: float
+    test_recon: float
+    test_kl: float
+    test_elbo: float
+    seconds: float
+
+
+class Trainer:
+    """A model, its data and Adam, advanced a batch or an epoch at a time."""
+
+    def __init__(
+        self, model: VAE, data: Dataset, settings: Settings, workers: Workers
+    ) -> None:
+        """Allocate all that a step needs.
+
+        Raises ArgumentError if the images' size is not the model's.
+        """
+        if model.pixels != data.pixels:
+            raise ArgumentError(
+                f"model: found {model.pixels} pixels, expected {data.pixels} "
+                f"as in the images of {data.name!r}"
+            )
+        self.model, self.data, self.settings = model, data, settings
+        self.workers = workers
+        seeds = np.random.SeedSequence(settings.seed).spawn(2 + SHARDS)
+        self.order_rng, static_rng, *self.shard_rngs = map(np.random.default_rng, seeds)
+        self.batches = Batches(data.train_images, settings.binarize, static_rng)
+        self.optimizer = Adam(model.params.flat, model.pairs, settings.lr)
+        size = model.params.flat.size
+        self.grads = np.empty((SHARDS, size), model.dtype)
+        self.shard_grads = [model.params.like(grad) for grad in self.grads]
+        self.workspaces = [Workspace() for _ in range(SHARDS)]
+        self.parts = [_shard(size, s) for s in range(SHARDS)]
+        self.epoch = 0
+
+    def step(self, rows: NDArray[np.int64]) -> tuple[float, float]:
+        """One step of Adam on the images `rows` (B,) -> summed recon and kl, in nats.
+
+        Raises DivergedError, and leaves the parameters, if these are not finite.
+        """
+
+        def differentiate(s: int) -> tuple[float, float]:
+            # An overflow is told below, once, as a loss that is not finite.
+            with np.errstate(over="ignore", invalid="ignore"):
+                shard = rows[_shard(len(rows), s)]
+                rng, array = self.shard_rngs[s], self.workspaces[s]
+                images = self.batches.rows(shard, rng)
+                x = self.model.as_input(images, binary=self.batches.binary)
+                eps = rng.standard_normal(
+                    (len(shard), self.model.latent), np.float32
+                ).astype(self.model.dtype, copy=False)
+                forward = self.model.forward(x, eps, array)
+                self.model.backward(
+                    x, eps, forward, self.shard_grads[s],
+                    self.settings.beta, len(rows), array,
+                )  # fmt: skip
+                return forward.recon_sum, forward.kl_sum
+
+        recons, kls = zip(*self.workers.map(differentiate, SHARDS), strict=True)
+        recon, kl = sum(recons), sum(kls)
+        if not math.isfinite(recon + kl):
+            raise DivergedError(
+                f"step {self.optimizer.step + 1}: found recon {recon / len(rows):.4g} "
+                f"and KL {kl / len(rows):.4g} nats, expected finite numbers; "
+                f"try a smaller lr than {self.settings.lr:g}"
+            )
+        self.optimizer.advance()
+        self.workers.map(
+            lambda s: self.optimizer.update(self.grads, self.parts[s]), SHARDS
+        )
+        return recon, kl
+
+    def run_epoch(
+        self, progress: bool = False, stop: Callable[[], bool] = lambda: False
+    ) -> EpochRecord | None:
+        """Every training image once, in a new order, then the test set's ELBO.
+
+        `progress` shows a bar on a terminal. When `stop()` turns true, the epoch ends
+        after the batch at hand, and the result is None.
+        """
+        begin = time.perf_counter()
+        n, size = len(self.batches), self.settings.batch_size
+        order = self.order_rng.permutation(n)
+        recon = kl = 0.0
+        bar = tqdm(
+            range(0, n, size),
+            desc=f"epoch {self.epoch + 1}",
+            unit="batch",
+            leave=False,
+            disable=None if progress else True,
+        )
+        for start in bar:
+            batch_recon, batch_kl = self.step(order[start : start + size])
+            recon += batch_recon
+            kl += batch_kl
+            if stop():
+                bar.close()
+                return None
+        self.epoch += 1
+        test = evaluate(
+            self.model, self.data.test_images, self.settings.binarize,
+            self.settings.seed, self.workers,
+        )  # fmt: skip
+        return EpochRecord(
+            self.epoch,
+            recon / n, kl / n, -(recon + kl) / n,
+            test.recon, test.kl, test.elbo,
+            time.perf_counter() - begin,
+        )  # fmt: skip
+
+
+def train(
+    model: VAE, data: Dataset, *, progress: bool = True, **settings: Any
+) -> list[EpochRecord]:
+    """Train `model` in place on `data`; the keywords are those of `Settings`.
+
+    `progress` shows a bar on a terminal. Returns a record for each epoch. Raises
+    ArgumentError for a setting out of range and DivergedError if the loss stops being
+    finite.
+    """
+    known = [field.name for field in fields(Settings)]
+    for name in settings:
+        if name not in known:
+            raise ArgumentError(
+                f"train: found the keyword {name!r}, expected one of {', '.join(known)}"
+            )
+    chosen = Settings(**settings)
+    with Workers(threads_for(chosen)) as workers:
+        trainer = Trainer(model, data, chosen, workers)
+        records = [trainer.run_epoch(progress) for _ in range(chosen.epochs)]
+    return [record for record in records if record is not None]
+
+
+def threads_for(settings: Settings) -> int:
+    """The number of threads that will run: more than there are shards have no work."""
+    return min(settings.threads or available_cores(), SHARDS)
+
+
+def _shard(size: int, s: int) -> slice:
+    """The s-th of SHARDS nearly equal parts of range(size)."""
+    return slice(s * size // SHARDS, (s + 1) * size // SHARDS)

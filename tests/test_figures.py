@@ -1,0 +1,308 @@
+"""The pictures: files that open, with the data where a reader looks for them."""
+
+from threading import Thread
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from numpyvae import figures
+from numpyvae.errors import ArgumentError
+
+
+def history(n):
+    rows = []
+    for epoch in range(1, n + 1):
+        recon, kl = 80 + 70 / epoch, 25 - 10 / epoch
+        row = {"epoch": epoch, "seconds": 2.0 * epoch}
+        for split, gap in (("train", 0.0), ("test", 1.25)):
+            row |= {f"{split}_recon": recon + gap, f"{split}_kl": kl}
+            row |= {f"{split}_elbo": -(recon + gap + kl)}
+        rows.append(row)
+    return rows
+
+
+def opened(path, ink=0.002):
+    """The brightness (h, w) of a PNG, once it is known to be a picture."""
+    rgba = imread(path)
+    height, width = rgba.shape[:2]
+    assert 600 <= width <= 1600 and 250 <= height <= 1600
+    assert np.all(rgba[..., 3] == 1), "the paper is opaque"
+    grey = rgba[..., :3].mean(axis=2)
+    assert (grey < 0.7).mean() > ink, "blank"
+    margin = int(0.05 * width) // 2
+    edges = [grey[:margin], grey[-margin:], grey[:, :margin], grey[:, -margin:]]
+    assert all(np.all(edge > 0.98) for edge in edges), "ink runs off the page"
+    return grey
+
+
+def ink_box(grey, top):
+    """The rows and columns of black below `top` pixels: first, last, first, last."""
+    dark = grey < 0.5
+    dark[:top] = False
+    rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
+    return rows[0], rows[-1], columns[0], columns[-1]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "figure.png"
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def settings_untouched():
+    before = dict(matplotlib.rcParams)
+    yield
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("n", [1, 2, 50, 500])
+def test_learning_curves_of_any_length(n, path):
+    figures.learning_curves(history(n), path)
+    opened(path)
+
+
+def test_learning_curves_follow_the_numbers(tmp_path):
+    rows = history(10)
+    figures.learning_curves(rows, tmp_path / "a.png")
+    figures.learning_curves(
+        [row | {"seconds": 0.0} for row in rows], tmp_path / "b.png"
+    )
+    rows[-1]["test_elbo"] -= 30
+    figures.learning_curves(rows, tmp_path / "c.png")
+    a, b, c = (opened(tmp_path / f"{name}.png") for name in "abc")
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+def test_learning_curves_have_room_for_large_numbers(path):
+    rows = [{k: 10 * v for k, v in row.items()} for row in history(10)]
+    figures.learning_curves(rows, path)
+    opened(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [({"test_kl": float("nan")}, "found nan"), ({"test_kl": None}, "found None")],
+)
+def test_learning_curves_name_the_bad_row(change, found, path):
+    rows = history(3)
+    rows[1] |= change
+    with pytest.raises(ArgumentError, match=rf"^history: {found} in row 1.*test_kl$"):
+        figures.learning_curves(rows, path)
+    del rows[1]["test_kl"]
+    with pytest.raises(ArgumentError, match="found no test_kl in row 1"):
+        figures.learning_curves(rows, path)
+    with pytest.raises(ArgumentError, match=r"history: found no rows, expected"):
+        figures.learning_curves([], path)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (13, 8, 8), (33, 28, 20), (10, 28, 28)])
+def test_reconstructions_of_any_shape(shape, path, rng):
+    images = rng.random(shape)
+    figures.reconstructions(images, images.astype(np.float32), path, "As they were")
+    opened(path, ink=0.1)
+
+
+@pytest.mark.parametrize("black_above", [True, False])
+def test_originals_lie_above_reconstructions(black_above, path):
+    black, white = np.full((4, 28, 28), 255, np.uint8), np.zeros((4, 28, 28))
+    pair = (black, white) if black_above else (white, black)
+    figures.reconstructions(*pair, path, "")
+    top, bottom, left, right = ink_box(opened(path, ink=0.1), 90)
+    blank = imread(path).shape[0] - bottom
+    assert (right - left) / (bottom - top) == pytest.approx(4, rel=0.2)
+    assert (blank > bottom - top) == black_above
+
+
+def test_originals_are_black_and_reconstructions_blue(path):
+    black = np.ones((2, 28, 28))
+    figures.reconstructions(black, black, path, "")
+    rgb = imread(path)[..., :3]
+    half = len(rgb) // 2
+    x = rgb.shape[1] // 4
+    above, below = rgb[half - 100, x], rgb[-100, x]
+    assert np.ptp(above) < 0.1 and below[2] - below[0] > 0.3
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 28, 28), (7, 28, 20), (100, 28, 28), (64, 8, 8), (3, 60, 5)]
+)
+def test_samples_of_any_shape(shape, path, rng):
+    figures.samples(rng.random(shape, dtype=np.float32), path, "New digits")
+    opened(path, ink=0.05)
+
+
+@pytest.mark.parametrize("white", [0, 4, 8])
+def test_samples_are_read_row_by_row(white, path):
+    tiles = np.ones((9, 8, 8))
+    tiles[white] = 0
+    figures.samples(tiles, path, "")
+    grey = opened(path, ink=0.3)
+    height, width = grey.shape
+    side = width - 2 * int(0.25 / 5.4 * width)  # the margins of 0.25 in of 5.4
+    bottom = height - (width - side) // 2
+    centres = (np.arange(3) + 0.5) / 3 * side
+    rows, columns = bottom - side + centres, (width - side) / 2 + centres
+    seen = grey[np.ix_(rows.astype(int), columns.astype(int))].ravel()
+    assert np.argmax(seen) == white and seen[white] == 1
+    assert np.all(np.delete(seen, white) < 0.2)
+
+
+def test_bytes_and_floats_draw_the_same(tmp_path, rng):
+    images = rng.integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    figures.samples(images, tmp_path / "bytes.png", "The same")
+    figures.samples(images / 255, tmp_path / "floats.png", "The same")
+    assert (tmp_path / "bytes.png").read_bytes() == (
+        tmp_path / "floats.png"
+    ).read_bytes()
+
+
+def test_manifold_is_seamless_and_keeps_its_corners(path):
+    means = np.ones((4, 5, 28, 28))
+    figures.manifold(means, path, "")
+    grey = opened(path, ink=0.5)
+    top, bottom, left, right = ink_box(grey, 0)
+    left = np.flatnonzero(grey[top + 5] < 0.5)[0]  # beyond the label of z2
+    bottom = np.flatnonzero(grey[:, right - 5] < 0.5)[-1]
+    assert (right - left) / (bottom - top) == pytest.approx(5 / 4, rel=0.02)
+    assert np.all(grey[top + 3 : bottom - 3, left + 3 : right - 3] < 0.2)
+    means[0, 0] = 0
+    figures.manifold(means, path, "")
+    changed = opened(path, ink=0.5) - grey > 0.5
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    assert abs(rows[0] - top) < 4 and abs(columns[0] - left) < 4
+    assert len(rows) == pytest.approx((bottom - top) / 4, abs=4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (3, 5, 28, 20), (20, 20, 28, 28)])
+def test_manifold_of_any_shape(shape, path, rng):
+    figures.manifold(rng.random(shape), path, "A plane of digits")
+    opened(path, ink=0.1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 10_000])
+@pytest.mark.parametrize("spread", [0.1, 30.0])
+def test_latents_of_any_number(n, spread, path, rng):
+    codes = spread * rng.standard_normal((n, 2))
+    figures.latents(codes, rng.integers(0, 12, n), path, "Codes", ("z1", "z2"))
+    opened(path)
+
+
+def test_latents_are_coloured_by_their_label(path):
+    codes = np.repeat([[-1.5, 0.0], [1.5, 0.0]], 500, axis=0)
+    codes += 0.2 * np.random.default_rng(0).standard_normal(codes.shape)
+    figures.latents(codes, np.repeat([3, 5], 500), path, "", ("z1", "z2"))
+    rgb = imread(path)[..., :3]
+    blue = np.argwhere(rgb[..., 2] - rgb[..., 0] > 0.4)
+    red = np.argwhere(rgb[..., 0] - rgb[..., 2] > 0.4)
+    assert min(len(blue), len(red)) > 500
+    assert blue[:, 1].max() < red[:, 1].min()
+
+
+def test_names_of_classes_do_not_overlap():
+    points = np.array([[0.0, 0.0], [0.01, 0.0], [0.0, 0.02], [5.0, 5.0]])
+    moved = figures._apart(points, 1.0)
+    apart = np.linalg.norm(moved[:, None] - moved, axis=2) + 9 * np.eye(4)
+    assert apart.min() > 0.95
+    assert np.array_equal(moved[3], points[3])
+
+
+def test_a_long_title_with_signs_of_mathematics_stays_on_the_page(path):
+    title = "At $1 a nat, the KL of 25 nats_per_image costs more than $20 " * 3
+    figures.samples(np.ones((4, 8, 8)), path, title)
+    opened(path)
+
+
+@pytest.mark.parametrize("style", ["dark_background", "ggplot"])
+def test_the_style_of_the_caller_does_not_leak_in(style, tmp_path):
+    codes, labels = np.random.default_rng(0).standard_normal((20, 2)), np.arange(20)
+
+    def draw(name):
+        figures.learning_curves(history(3), tmp_path / f"{name}-a.png")
+        figures.latents(codes, labels, tmp_path / f"{name}-b.png", "", ("z1", "z2"))
+        figures.samples(np.ones((4, 8, 8)), tmp_path / f"{name}-c.png", "Title")
+        return [imread(tmp_path / f"{name}-{x}.png") for x in "abc"]
+
+    plain = draw("plain")
+    with matplotlib.style.context(style):
+        styled = draw("styled")
+    for a, b in zip(plain, styled, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_drawing_from_threads(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    threads = [
+        Thread(target=figures.learning_curves, args=(history(10), path))
+        for path in paths
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
+I = np.zeros((4, 28, 28))  # noqa: E741
+C, L = np.zeros((5, 2)), np.zeros(5, int)
+
+
+@pytest.mark.parametrize(
+    ("call", "argument", "found", "expected"),
+    [
+        (lambda p: figures.samples(I[0], p, ""), "means", "(28, 28)", "(n, H, W)"),
+        (lambda p: figures.samples(I[:0], p, ""), "means", "(0, 28, 28)", "(n, H, W)"),
+        (lambda p: figures.samples(I.astype(int), p, ""), "means", "int64", "uint8"),
+        (
+            lambda p: figures.reconstructions(I, I[:3], p, ""),
+            "means",
+            "(3, 28, 28)",
+            "(4, 28, 28)",
+        ),
+        (
+            lambda p: figures.reconstructions(I[0], I, p, ""),
+            "originals",
+            "(28, 28)",
+            "(n, H, W)",
+        ),
+        (
+            lambda p: figures.manifold(I, p, ""),
+            "means",
+            "(4, 28, 28)",
+            "(rows, columns, H, W)",
+        ),
+        (
+            lambda p: figures.latents(np.zeros((5, 3)), L, p, "", ("a", "b")),
+            "codes",
+            "(5, 3)",
+            "(n, 2)",
+        ),
+        (
+            lambda p: figures.latents(C, L[:4], p, "", ("a", "b")),
+            "labels",
+            "(4,)",
+            "(5,)",
+        ),
+        (
+            lambda p: figures.latents(C, L / 1.0, p, "", ("a", "b")),
+            "labels",
+            "float64",
+            "integers",
+        ),
+    ],
+)
+def test_errors_name_argument_found_and_expected(call, argument, found, expected, path):
+    with pytest.raises(ArgumentError) as error:
+        call(path)
+    message = str(error.value)
+    assert message.startswith(f"{argument}: found ") and "\n" not in message
+    before, after = message.split("expected")
+    assert found in before and expected in after
+    assert not path.exists()
