@@ -26,6 +26,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         gaussian.kl_backward,
         likelihoods.bernoulli_forward,
         likelihoods.bernoulli_backward,
+        likelihoods.gaussian_forward,
+        likelihoods.gaussian_backward,
     )
 }
 UPDATES = {f.__name__: f for f in (optim.sgd_update, optim.adam_update)}

@@ -124,6 +124,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NumpyvaeError as error:
         print(f"numpyvae: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"numpyvae: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"numpyvae: not enough memory: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("numpyvae: aborted", file=sys.stderr)
         return 130

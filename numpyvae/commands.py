@@ -15,7 +15,7 @@ import numpy as np
 from . import figures
 from .datasets import Dataset, load_idx, load_mnist, load_strokes
 from .datasets.binarize import Batches
-from .errors import ArgumentError, DivergedError
+from .errors import ArgumentError, DivergedError, expect_whole
 from .evaluate import evaluate, principal_plane
 from .models import VAE
 from .ops import Array
@@ -98,15 +98,16 @@ def train(
             raise DivergedError(
                 f"{error}; {run.path} keeps the checkpoint of epoch {trainer.epoch}"
             ) from error
-        if interrupts:
+        interrupted = trainer.epoch < settings.epochs
+        if interrupted:
             run.save(trainer)
         test = evaluate(
             model, images.test_images, settings.binarize, settings.seed, workers
         )
-    run.write_metrics(metrics(records, model, "interrupted" if interrupts else "done"))
+    run.write_metrics(metrics(records, model, "interrupted" if interrupted else "done"))
     draw(run, model, images, settings, records, test.mu)
-    print(summary(run, settings, records, bool(interrupts)))
-    return 130 if interrupts else 0
+    print(summary(run, settings, records, interrupted))
+    return 130 if interrupted else 0
 
 
 @contextmanager
@@ -252,6 +253,8 @@ def draw_reconstructions(
 
 def sample(folder: str, count: int, seed: int, out: str | None) -> int:
     """Draw `count` samples of a finished run."""
+    expect_whole("count", count, 1)
+    expect_whole("seed", seed, 0)
     run = Run.open(Path(folder))
     path = Path(out) if out else run.path / "samples.png"
     draw_samples(run, run.load_model(), count, seed, path)
@@ -263,6 +266,8 @@ def reconstruct(
     folder: str, count: int, seed: int, data_dir: str | None, out: str | None
 ) -> int:
     """Draw `count` test images of a finished run over their reconstructions."""
+    expect_whole("count", count, 1)
+    expect_whole("seed", seed, 0)
     run = Run.open(Path(folder))
     model, data = run.load_model(), data_of(run, data_dir)
     path = Path(out) if out else run.path / "reconstructions.png"

@@ -4,6 +4,8 @@ Each message is one line: what was found, what was expected, what to do.
 The command line prints it and exits with 2; a program catches `NumpyvaeError`.
 """
 
+from numbers import Integral
+
 
 class NumpyvaeError(Exception):
     """The family of all errors that this package raises on purpose."""
@@ -23,3 +25,11 @@ class RunError(NumpyvaeError):
 
 class DivergedError(NumpyvaeError):
     """The loss stopped being a finite number."""
+
+
+def expect_whole(name: str, value: object, least: int) -> None:
+    """Raise ArgumentError unless `value` is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ArgumentError(
+            f"{name}: found {value!r}, expected a whole number from {least} on"
+        )

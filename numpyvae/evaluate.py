@@ -38,13 +38,15 @@ def evaluate(
     """The ELBO of images (N, H, W), each with one z from its posterior.
 
     Pixels and z are drawn from `seed`, the same at every call and for any number of
-    threads; `dynamic` and `static` are therefore one thing here.
+    threads; `dynamic` and `static` are therefore one thing here. Raises ArgumentError
+    for images of another size than the model's.
     """
     seeds = np.random.SeedSequence(seed)
     batches = Batches(images, binarize, np.random.default_rng(seeds))
     count = -(-len(images) // BLOCK)
     block_seeds = seeds.spawn(count)
 
+    @np.errstate(over="ignore", invalid="ignore")  # a loss of inf or NaN says it all
     def evaluate_block(i: int) -> tuple[float, float, Array]:
         rng = np.random.default_rng(block_seeds[i])
         rows = batches.rows(slice(i * BLOCK, (i + 1) * BLOCK), rng)

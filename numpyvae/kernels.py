@@ -55,7 +55,7 @@ def _list_active(bits, columns, starts):
         starts[i] = total
         for j in range(bits.shape[1]):
             columns[total] = j  # written always, kept when the pixel is active
-            total += bits[i, j]
+            total += int(bits[i, j])
     starts[bits.shape[0]] = total
 
 
@@ -324,24 +324,26 @@ def adam_update(
     scale1, scale2 = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
     _adam(
         params, grads, m, v,
-        kind(beta1), kind(beta2), kind(scale1), kind(scale2), kind(eps),
+        kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2),
+        kind(scale1), kind(scale2), kind(eps),
     )  # fmt: skip
 
 
 @jit
-def _adam(params, grads, m, v, beta1, beta2, scale1, scale2, eps):
+def _adam(params, grads, m, v, beta1, rest1, beta2, rest2, scale1, scale2, eps):
     """A block at a time: the shards' gradients are summed in a buffer that L1 keeps."""
-    one = params.dtype.type(1)
     size = params.shape[0]
-    grad = np.empty(1024, params.dtype)
+    buffer = np.empty(1024, params.dtype)
     for start in range(0, size, 1024):
-        n = min(1024, size - start)
-        grad[:n] = grads[0, start : start + n]
+        stop = min(start + 1024, size)
+        g = buffer[: stop - start]
+        g[:] = grads[0, start:stop]
         for s in range(1, grads.shape[0]):
-            for i in range(n):
-                grad[i] += grads[s, start + i]
-        for i in range(n):
-            j, g = start + i, grad[i]
-            m[j] = beta1 * m[j] + (one - beta1) * g
-            v[j] = beta2 * v[j] + (one - beta2) * g * g
-            params[j] -= scale1 * m[j] / (math.sqrt(v[j]) * scale2 + eps)
+            shard = grads[s, start:stop]
+            for i in range(g.shape[0]):
+                g[i] += shard[i]
+        p_, m_, v_ = params[start:stop], m[start:stop], v[start:stop]
+        for i in range(g.shape[0]):
+            m_[i] = beta1 * m_[i] + rest1 * g[i]
+            v_[i] = beta2 * v_[i] + rest2 * g[i] * g[i]
+            p_[i] -= scale1 * m_[i] / (math.sqrt(v_[i]) * scale2 + eps)

@@ -8,14 +8,14 @@ pixels and latents, means over the batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import backends
-from .errors import ArgumentError
+from .errors import ArgumentError, expect_whole
 from .kernels import Input, active_pixels
 from .networks import MLP
 from .ops import ACTIVATIONS, Array, activate
@@ -86,10 +86,7 @@ class VAE:
             "latent": (latent,),
         }.items():
             for width in widths:
-                if not isinstance(width, int | np.integer) or width < 1:
-                    raise ArgumentError(
-                        f"{name}: found {width!r}, expected a whole number from 1 on"
-                    )
+                expect_whole(name, width, 1)
         if activation not in ACTIVATIONS:
             raise ArgumentError(
                 f"activation: found {activation!r}, expected one of "
@@ -125,7 +122,7 @@ class VAE:
         }
 
     def forward(self, x: Input, eps: Array, array: Allocate = fresh) -> Forward:
-        """Encode, sample, decode: everything the loss is made of (Eq. 10.1 to 10.7).
+        """Encode, sample, decode: everything the loss is made of (Eq. 10.2).
 
         Shapes: x (B, D) in [0, 1], eps (B, Z) drawn from N(0, I).
         """
@@ -136,8 +133,8 @@ class VAE:
         sigma = f.sigma_forward(logvar)
         z = f.reparameterize_forward(mu, sigma, eps)
         gs = self.decoder.forward(z, self.params, f, array)
-        p = array("p", gs[-1].shape, self.dtype)
-        recon = array("recon", (len(p),), self.dtype)
+        p = array("p", gs[-1].shape, gs[-1].dtype)
+        recon = array("recon", (len(p),), p.dtype)
         f.bernoulli_forward(gs[-1], x, out=(recon, p))
         return Forward(hs, mu, logvar, kl, sigma, z, gs, p, recon)
 
@@ -146,29 +143,30 @@ class VAE:
         x: Input,
         eps: Array,
         forward: Forward,
-        grads: Parameters,
+        grads: Mapping[str, Array],
         beta: float = 1.0,
         batch: int | None = None,
         array: Allocate = fresh,
     ) -> None:
-        """The gradient of the loss, mean of recon + beta * kl (Eq. 10.8 to 10.14).
+        """The gradient of the loss (Eq. 10.1), mean of recon + beta * kl.
 
-        Overwrites `grads`. `batch` is the number of images that the mean is taken over,
-        when x is a shard of them; the shards' gradients then add up to the batch's.
+        The calls of `forward`, mirrored (Eq. 10.3, 10.4). Overwrites `grads`. `batch`
+        is the number of images that the mean is taken over, when x is a shard of them;
+        the shards' gradients then add up to the batch's.
         """
         f, Z = self.pairs, self.latent
         hs, mu, logvar, _, sigma, _, gs, p, recon = forward
-        drecon = np.full(len(recon), 1 / (batch or len(recon)), self.dtype)
+        drecon = np.full(len(recon), 1 / (batch or len(recon)), recon.dtype)
         dkl = drecon * beta
 
         dlogits = f.bernoulli_backward(
-            drecon, p, x, out=array("dlogits", p.shape, self.dtype)
+            drecon, p, x, out=array("dlogits", p.shape, p.dtype)
         )
         dz = self.decoder.backward(dlogits, gs, self.params, grads, f, array)
         dmu_z, dsigma = f.reparameterize_backward(dz, eps)
         dlogvar_z = f.sigma_backward(dsigma, sigma)
         dmu_kl, dlogvar_kl = f.kl_backward(dkl, mu, logvar)
-        dh = array("dh", hs[-1].shape, self.dtype)
+        dh = array("dh", hs[-1].shape, dz.dtype)
         dh[:, :Z] = dmu_z + dmu_kl
         dh[:, Z:] = dlogvar_z + dlogvar_kl
         self.encoder.backward(dh, hs, self.params, grads, f, array)
@@ -177,8 +175,13 @@ class VAE:
         """Images (B, D) as `forward` wants them.
 
         `binary` ones hold 0 and 1, others greys from 0 to 255. The compiled code takes
-        binary ones as lists of their active pixels.
+        binary ones as lists of their active pixels. Raises ArgumentError for images of
+        another size.
         """
+        if images.shape[1:] != (self.pixels,):
+            raise ArgumentError(
+                f"images: found shape {images.shape}, expected (B, {self.pixels})"
+            )
         if binary and self.compiled:
             return active_pixels(images)
         x = images.astype(self.dtype)

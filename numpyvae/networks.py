@@ -6,13 +6,12 @@ it, so that one network serves several threads.
 Shapes: B batch, N_i the width after layer i.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from .kernels import Input
 from .ops import Array
-from .params import Parameters
 from .workspace import Allocate
 
 
@@ -40,7 +39,11 @@ class MLP:
         return table
 
     def forward(
-        self, x: Input, params: Parameters, pairs: SimpleNamespace, array: Allocate
+        self,
+        x: Input,
+        params: Mapping[str, Array],
+        pairs: SimpleNamespace,
+        array: Allocate,
     ) -> list[Any]:
         """The input and the output of every layer: [x, y_1, ..., y_n], y_i (B, N_i)."""
         ys: list[Any] = [x]
@@ -54,11 +57,11 @@ class MLP:
         self,
         dy: Array,
         ys: Sequence[Any],
-        params: Parameters,
-        grads: Parameters,
+        params: Mapping[str, Array],
+        grads: Mapping[str, Array],
         pairs: SimpleNamespace,
         array: Allocate,
-    ) -> Array | None:
+    ) -> Any:
         """The gradient of the input from that of the output, and every dW and db.
 
         Overwrites this network's blocks of `grads`. Returns dx (B, N_0); None where the

@@ -19,13 +19,14 @@ def activate(a: Array, activation: str) -> Array:
     """The activation y = f(a), element by element, for any real a without overflow.
 
     Sigmoid and softplus are written in exp(-|a|) (Eq. 2.6); |a| and max(a, 0) are
-    spelled with `where`, which stays analytic when the complex step passes through.
+    spelled with `where`, which stays analytic when the complex step passes through. A
+    NaN stays one.
     """
     match activation:
         case "identity":
             return a
         case "relu":
-            return np.where(a.real > 0, a, 0)
+            return np.where(a.real <= 0, 0, a)
         case "tanh":
             return np.tanh(a)
         case "sigmoid":

@@ -26,14 +26,15 @@ class Parameters(Mapping[str, Array]):
         """Lay the blocks of `shapes` one after the other over `flat` (P,)."""
         self.shapes = dict(shapes)
         self.flat = flat
+        size = sum(int(np.prod(shape)) for shape in self.shapes.values())
+        if flat.shape != (size,):
+            raise ValueError(f"the table needs {(size,)}, the vector has {flat.shape}")
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in self.shapes.items():
             stop = start + int(np.prod(shape))
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
-        if flat.shape != (start,):
-            raise ValueError(f"the table needs {(start,)}, the vector has {flat.shape}")
 
     @classmethod
     def zeros(cls, shapes: Shapes, dtype: DTypeLike) -> Parameters:

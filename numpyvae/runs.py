@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import platform
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,8 @@ from .checkpoint import load_model, save_checkpoint
 from .errors import RunError
 from .models import VAE
 from .train import EpochRecord, Trainer
+
+KEYS = {"preset", "data", "data_dir", "image_shape", "model", "training"}
 
 
 def free_path(path: Path) -> Path:
@@ -70,8 +73,8 @@ class Run:
         """An existing run. Raises RunError if `path` holds none."""
         try:
             config = json.loads((path / "config.json").read_text())
-            if not isinstance(config, dict):
-                raise ValueError("not a JSON object")
+            if not isinstance(config, dict) or not config.keys() >= KEYS:
+                raise ValueError(f"not a JSON object with {', '.join(sorted(KEYS))}")
         except FileNotFoundError:
             raise RunError(
                 f"{path}: found no config.json, "
@@ -94,8 +97,15 @@ class Run:
         )
 
     def load_model(self) -> VAE:
-        """The model of checkpoint.npz."""
-        return load_model(self.path / "checkpoint.npz")
+        """The model of checkpoint.npz. Raises RunError if it is not this run's."""
+        model = load_model(self.path / "checkpoint.npz")
+        shape = self.config["image_shape"]
+        if model.pixels != math.prod(shape):
+            raise RunError(
+                f"{self.path}: found a checkpoint for {model.pixels} pixels, "
+                f"expected {shape[0]} x {shape[1]} as in config.json"
+            )
+        return model
 
     def append(self, record: EpochRecord) -> None:
         """Add an epoch to history.csv."""

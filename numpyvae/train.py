@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from .datasets import Dataset
 from .datasets.binarize import Batches
-from .errors import ArgumentError, DivergedError
+from .errors import ArgumentError, DivergedError, expect_whole
 from .evaluate import evaluate
 from .models import VAE
 from .optim import Adam
@@ -49,22 +49,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for name in ("epochs", "batch_size", "threads"):
+        expect_whole("epochs", self.epochs, 1)
+        expect_whole("batch_size", self.batch_size, 1)
+        expect_whole("seed", self.seed, 0)
+        if self.threads is not None:
+            expect_whole("threads", self.threads, 1)
+        for name, least in (("lr", "a positive number"), ("beta", "0 or more")):
             value = getattr(self, name)
-            if name == "threads" and value is None:
-                continue
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ArgumentError(
-                    f"{name}: found {value!r}, expected a whole number from 1 on"
-                )
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ArgumentError(f"lr: found {self.lr!r}, expected a positive number")
-        if not (math.isfinite(self.beta) and self.beta >= 0):
-            raise ArgumentError(f"beta: found {self.beta!r}, expected 0 or more")
-        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
-            raise ArgumentError(
-                f"seed: found {self.seed!r}, expected a whole number from 0 on"
-            )
+            number = isinstance(value, int | float | np.number) and math.isfinite(value)
+            if not number or value < 0 or (name == "lr" and value == 0):
+                raise ArgumentError(f"{name}: found {value!r}, expected {least}")
 
 
 class EpochRecord(NamedTuple):
@@ -114,35 +108,32 @@ class Trainer:
         Raises DivergedError, and leaves the parameters, if these are not finite.
         """
 
+        # An overflow is told below, once, as a DivergedError.
+        @np.errstate(over="ignore", invalid="ignore")
         def differentiate(s: int) -> tuple[float, float]:
-            # An overflow is told below, once, as a loss that is not finite.
-            with np.errstate(over="ignore", invalid="ignore"):
-                shard = rows[_shard(len(rows), s)]
-                rng, array = self.shard_rngs[s], self.workspaces[s]
-                images = self.batches.rows(shard, rng)
-                x = self.model.as_input(images, binary=self.batches.binary)
-                eps = rng.standard_normal(
-                    (len(shard), self.model.latent), np.float32
-                ).astype(self.model.dtype, copy=False)
-                forward = self.model.forward(x, eps, array)
-                self.model.backward(
-                    x, eps, forward, self.shard_grads[s],
-                    self.settings.beta, len(rows), array,
-                )  # fmt: skip
-                return forward.recon_sum, forward.kl_sum
+            shard = rows[_shard(len(rows), s)]
+            rng, array = self.shard_rngs[s], self.workspaces[s]
+            images = self.batches.rows(shard, rng)
+            x = self.model.as_input(images, binary=self.batches.binary)
+            eps = rng.standard_normal(
+                (len(shard), self.model.latent), np.float32
+            ).astype(self.model.dtype, copy=False)
+            forward = self.model.forward(x, eps, array)
+            self.model.backward(
+                x, eps, forward, self.shard_grads[s],
+                self.settings.beta, len(rows), array,
+            )  # fmt: skip
+            return forward.recon_sum, forward.kl_sum
+
+        @np.errstate(over="ignore", invalid="ignore")
+        def update(s: int) -> None:
+            self.optimizer.update(self.grads, self.parts[s])
 
         recons, kls = zip(*self.workers.map(differentiate, SHARDS), strict=True)
         recon, kl = sum(recons), sum(kls)
-        if not math.isfinite(recon + kl):
-            raise DivergedError(
-                f"step {self.optimizer.step + 1}: found recon {recon / len(rows):.4g} "
-                f"and KL {kl / len(rows):.4g} nats, expected finite numbers; "
-                f"try a smaller lr than {self.settings.lr:g}"
-            )
+        self._expect_finite(recon / len(rows), kl / len(rows))
         self.optimizer.advance()
-        self.workers.map(
-            lambda s: self.optimizer.update(self.grads, self.parts[s]), SHARDS
-        )
+        self.workers.map(update, SHARDS)
         return recon, kl
 
     def run_epoch(
@@ -171,17 +162,26 @@ class Trainer:
             if stop():
                 bar.close()
                 return None
-        self.epoch += 1
         test = evaluate(
             self.model, self.data.test_images, self.settings.binarize,
             self.settings.seed, self.workers,
         )  # fmt: skip
+        self._expect_finite(test.recon, test.kl)
+        self.epoch += 1
         return EpochRecord(
             self.epoch,
             recon / n, kl / n, -(recon + kl) / n,
             test.recon, test.kl, test.elbo,
             time.perf_counter() - begin,
         )  # fmt: skip
+
+    def _expect_finite(self, recon: float, kl: float) -> None:
+        if not math.isfinite(recon + kl):
+            raise DivergedError(
+                f"step {self.optimizer.step + 1}: found recon {recon:.4g} and KL "
+                f"{kl:.4g} nats, expected finite numbers; "
+                f"try a smaller lr than {self.settings.lr:g}"
+            )
 
 
 def train(

@@ -215,7 +215,7 @@ def test_names_of_classes_do_not_overlap():
 
 
 def test_a_long_title_with_signs_of_mathematics_stays_on_the_page(path):
-    title = "At $1 a nat, the KL of 25 nats_per_image costs more than $20 " * 3
+    title = r"At $\frac$ a nat, the KL of 25 nats_per_image costs more than $20 " * 3
     figures.samples(np.ones((4, 8, 8)), path, title)
     opened(path)
 

@@ -5,16 +5,14 @@ shape, so every command and lesson runs offline. Glyph -> hand -> curve -> ink.
 Legend: B images, V glyphs, K control points, S curve samples.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError
+from ..errors import expect_whole
+from ..jit import jit
 from .dataset import Dataset
 
 Floats = NDArray[np.float64]
@@ -27,7 +25,8 @@ SIDE = 28  # pixels of an image's side
 BOX = 20.0  # pixels of the square that MNIST fits a digit into
 EDGE = 1.2  # pixels over which ink fades into paper
 SPACING = 0.045  # distance of curve samples, in digit heights
-REACH = 0.5  # distance over which a hand shakes as one, in digit heights
+SWAY = 0.5  # distance over which a hand strays as one, in digit heights
+TREMOR = 0.1  # and the much smaller one over which it trembles
 
 # How people write: per digit, (how often, path). A path is a row of "x,y" points
 # in hundredths, y downwards, joined by a smooth curve; "/" lifts the pen. Two
@@ -161,8 +160,9 @@ def _stack(glyphs: dict[int, tuple[tuple[int, str], ...]]) -> _Glyphs:
         basis[v, s:, :k] = part_basis[-1]  # the lifted pen rests at the end
     share = np.cumsum(share, axis=1) / share.sum(axis=1, keepdims=True)
     apart = ((points[:, :, None] - points[:, None]) ** 2).sum(axis=3)
-    near = np.exp(-0.5 * apart / REACH**2) + 1e-6 * np.eye(knots)
-    return _Glyphs(share, points, before, np.linalg.cholesky(near), basis, pen)
+    near = np.exp(-0.5 * apart / SWAY**2) + 0.05 * np.exp(-0.5 * apart / TREMOR**2)
+    smooth = np.linalg.cholesky(near + 1e-6 * np.eye(knots))
+    return _Glyphs(share, points, before, smooth, basis, pen)
 
 
 _TABLE = _stack(GLYPHS)
@@ -177,7 +177,7 @@ def _curves(
     and pen (B, S - 1).
     """
     table, count = _TABLE, len(labels)
-    shake = rng.lognormal(np.log(0.055), 0.3, (count, 1, 1))
+    shake = rng.lognormal(np.log(0.075), 0.3, (count, 1, 1))
     stretch = rng.lognormal(0.0, 0.2, (count, 1))
     slant = rng.normal(0.14, 0.24, (count, 1))
     turn = rng.normal(0.0, 0.1, (count, 1))
@@ -190,13 +190,13 @@ def _curves(
     knots += rng.normal(0.0, 0.25, (*knots.shape[:2], 1)) * (knots - before)
     x, y = stretch * knots[:, :, 0] - slant * knots[:, :, 1], knots[:, :, 1]
     x, y = np.cos(turn) * x - np.sin(turn) * y, np.sin(turn) * x + np.cos(turn) * y
-    half = 0.5 * width * np.exp(0.13 * noise[:, :, 2])
+    half = 0.5 * width * np.exp(0.15 * noise[:, :, 2])
     curves = table.basis[v] @ np.stack([x, y, half], axis=2)
     return _fit(curves, table.pen[v]), table.pen[v]
 
 
 def _fit(curves: Floats, pen: NDArray[np.bool_]) -> Floats:
-    """Scale curves (B, S, 3) to fill BOX, with the centre of mass mid-image.
+    """Scale curves (B, S, 3): outline (half-grey) fills BOX, mass centred as in MNIST.
 
     Where that would put ink on the outermost pixels, the digit is moved inwards.
     """
@@ -212,15 +212,7 @@ def _fit(curves: Floats, pen: NDArray[np.bool_]) -> Floats:
     return np.concatenate([place, half], axis=2)
 
 
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile, and remember the machine code where there is a place to put it."""
-    try:
-        return njit(nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # numba found no directory that it may write to
-        return njit(nogil=True, error_model="numpy")(function)
-
-
-@_compiled
+@jit
 def _ink(curves: Floats, pen: NDArray[np.bool_], edge: float, images: Bytes) -> None:
     """Draw curves (B, S, 3) with pen (B, S - 1) into images (B, H, W).
 
@@ -286,7 +278,6 @@ def load_strokes(train: int = 60_000, test: int = 10_000) -> Dataset:
     as many of each. Asking for more images does not change the first ones.
     Raises ArgumentError unless both counts are positive integers.
     """
-    for name, count in (("train", train), ("test", test)):
-        if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
-            raise ArgumentError(f"{name} is {count!r}, expected a positive integer")
+    expect_whole("train", train, 1)
+    expect_whole("test", test, 1)
     return Dataset("strokes", *_draw(0, int(train)), *_draw(1, int(test)))

@@ -1,0 +1,332 @@
+"""Is a backward pass the derivative of its forward pass?
+
+`gradcheck(forward, backward, *args)` answers for any pair. Derivatives come from the
+complex step, exact to rounding, or from Ridders' extrapolated differences where code
+can't take complex numbers. What counts as equal comes from the rounding errors that the
+backward pass itself can have made (rounding.py): no tolerance to choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import ArgumentError
+from .ops import Array
+from .rounding import EPS, Tracked
+
+STEP = 2.0**-100  # of the complex step; scaling by a power of two rounds nothing
+RIDDERS_BOUND = 1e-10  # of Ridders' differences, beside the terms they add up
+DIRECTIONS = 3
+
+Function = Callable[..., Any]
+
+
+class Block(NamedTuple):
+    """What was found for one argument of the pair."""
+
+    name: str
+    error: float  # the largest |derivative - <gradient, direction>|
+    bound: float  # what rounding allows there
+    fault: str = ""  # empty, or what is wrong in words
+
+    @property
+    def ratio(self) -> float:
+        """The error as a share of its bound."""
+        return self.error / self.bound if self.bound else float(self.error > 0)
+
+
+class Report(NamedTuple):
+    """What `gradcheck` found, argument by argument; true if nothing is wrong."""
+
+    blocks: tuple[Block, ...]
+    method: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether every gradient is right."""
+        return not any(block.fault for block in self.blocks)
+
+    def __bool__(self) -> bool:
+        """The same as `ok`."""
+        return self.ok
+
+    def __str__(self) -> str:
+        """A line for each argument."""
+        lines = [
+            f"{'WRONG' if b.fault else 'right'}  {b.name:12} error {b.error:.1e}, "
+            f"rounding allows {b.bound:.1e}"
+            + (f"\n       {b.fault}" if b.fault else "")
+            for b in self.blocks
+        ]
+        return "\n".join([*lines, f"by {self.method}"])
+
+
+def gradcheck(
+    forward: Function,
+    backward: Function,
+    *args: Any,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Report:
+    """Check that `backward` is the derivative of `forward` at `args`.
+
+    `forward(*args)` returns an array, or a tuple of arrays. `backward(dy, *args)` takes
+    a gradient for that (a tuple for a tuple) and returns the gradients of the first
+    arguments, in their order: one array, or a tuple, with None for an argument that has
+    none. Arrays are taken as float64; other arguments are passed on. Any noise
+    must be among the arguments, so that both calls see the same.
+
+    The upstream gradient and the directions are drawn from `seed`. Raises ArgumentError
+    if the two can't be called so.
+    """
+    return check(forward, backward, args, names, np.random.default_rng(seed))
+
+
+def check(
+    forward: Function,
+    backward: Function,
+    args: Sequence[Any],
+    names: Sequence[str] | None,
+    rng: np.random.Generator,
+    twin: tuple[Function, Function] | None = None,
+) -> Report:
+    """`gradcheck` with a generator; compiled code comes with its reference `twin`.
+
+    Compiled code takes neither complex nor tracked numbers: its derivatives are
+    Ridders' differences, and its bounds are computed with the twin.
+    """
+    args = [_as_float(arg) for arg in args]
+    given = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in args]
+    names = names or [f"argument {i}" for i in range(len(args))]
+    dy = _map(lambda y: rng.standard_normal(np.shape(y)), forward(*args))
+    grads, again = _tuple(backward(dy, *args)), _tuple(backward(dy, *args))
+    if len(grads) > len(args):
+        raise ArgumentError(
+            f"backward: found {len(grads)} gradients, expected at most {len(args)}, "
+            "one for each argument of forward"
+        )
+    errors = _rounding_errors(*(twin or (forward, backward)), dy, args)
+    analytic = twin is None and _takes_complex(forward, args)
+    batch = len(_tuple(dy)[0]) if np.ndim(_tuple(dy)[0]) else 1
+    blocks = []
+    for i, grad in enumerate(grads):
+        if grad is None:
+            continue
+        grad, x = np.asarray(grad), args[i]
+        fault = _fault_of_form(grad, np.asarray(again[i]), x, given[i])
+        if fault:
+            blocks.append(Block(names[i], np.inf, 0.0, f"{names[i]}: {fault}"))
+            continue
+
+        def loss(block: Array, i: int = i, f: Function = forward) -> Any:
+            others = _complex(args) if np.iscomplexobj(block) else args
+            return _dot(dy, f(*others[:i], block, *others[i + 1 :]))
+
+        twin_loss = partial(loss, f=twin[0]) if twin else None
+        error = errors[i]
+        if error is None:
+            error = _guessed_error(grads, x)
+        block = _check_block(
+            names[i], loss, x, grad, error, analytic, rng, batch, twin_loss
+        )
+        blocks.append(block)
+    return Report(tuple(blocks), "complex step" if analytic else "Ridders' differences")
+
+
+def _check_block(
+    name: str,
+    loss: Callable[[Array], Any],
+    x: Array,
+    grad: Array,
+    error: Array,
+    analytic: bool,
+    rng: np.random.Generator,
+    batch: int,
+    twin_loss: Callable[[Array], Any] | None,
+) -> Block:
+    """Compare derivatives along random directions; if they differ, find the entry."""
+
+    def compare(direction: Array) -> tuple[float, float, float]:
+        # Each gradient's own rounding, and that of adding up size products.
+        roundings = error + grad.size * np.abs(grad)
+        allowed = float((roundings * np.abs(direction)).sum())
+        found = float((grad * direction).sum())
+        if analytic:
+            # Derivative and gradient add the same terms, and each rounds so much.
+            expected, bound = complex_step(loss, x, direction), 2 * EPS * allowed
+            if abs(expected - found) <= bound:
+                return expected, found, bound
+        # Either the gradient is wrong or, inside forward, an `abs` or a `clip` has cut
+        # off the complex step; differences of real numbers tell the two apart.
+        differences = ridders(loss, x, direction)
+        coarse = RIDDERS_BOUND * (allowed + abs(float(loss(x))))
+        if analytic and abs(differences - expected) <= coarse:
+            return expected, found, bound
+        if twin_loss and abs(differences - found) > coarse:
+            # A kink nearer than the smallest step deceives the twin's differences, too.
+            exact = complex_step(twin_loss, x, direction)
+            if abs(ridders(twin_loss, x, direction) - exact) > coarse:
+                differences = exact
+        return differences, found, coarse
+
+    worst = Block(name, 0.0, 0.0)
+    for _ in range(DIRECTIONS):
+        expected, found, bound = compare(rng.standard_normal(x.shape))
+        block = Block(name, abs(expected - found), bound)
+        if not block.error <= block.bound:
+            return block._replace(fault=_locate(name, compare, grad, batch))
+        worst = max(worst, block, key=lambda b: b.ratio)
+    return worst
+
+
+def complex_step(loss: Callable[[Array], Any], x: Array, direction: Array) -> float:
+    """The derivative of an analytic `loss` at x: Im loss(x + ihv) / h, h = STEP."""
+    return float(loss(x + 1j * STEP * direction).imag) / STEP
+
+
+def ridders(loss: Callable[[Array], Any], x: Array, direction: Array) -> float:
+    """The derivative of `loss` at x along a direction, by extrapolated differences.
+
+    Ridders (1982): a tableau of central differences extrapolated to h = 0, the entry
+    kept that differs least from its neighbours. Begun anew from smaller steps until
+    one is small enough to cross no kink.
+    """
+    best, best_error = np.nan, np.inf
+    for h in (0.1, 1e-2, 1e-3, 1e-4):
+        row: list[float] = []
+        for level in range(6):
+            t = h / 2**level
+            new = [float(loss(x + t * direction) - loss(x - t * direction)) / (2 * t)]
+            for k, old in enumerate(row):
+                power = 4.0 ** (k + 1)
+                new.append((power * new[k] - old) / (power - 1))
+                spread = max(abs(new[k + 1] - new[k]), abs(new[k + 1] - old))
+                if spread < best_error:
+                    best, best_error = new[k + 1], spread
+            row = new
+        if best_error <= RIDDERS_BOUND / 100 * abs(best):
+            break
+    return best
+
+
+def _locate(
+    name: str,
+    compare: Callable[[Array], tuple[float, float, float]],
+    grad: Array,
+    batch: int,
+) -> str:
+    """Where the gradient is wrong most, both values, and what it looks like."""
+    expected, excess = np.empty_like(grad), np.empty_like(grad)
+    for index in np.ndindex(grad.shape):
+        direction = np.zeros_like(grad)
+        direction[index] = 1
+        expected[index], found, bound = compare(direction)
+        excess[index] = abs(expected[index] - found) / bound if bound else 0
+        if bound == 0 and expected[index] != found:
+            excess[index] = np.inf
+    index = np.unravel_index(np.argmax(np.nan_to_num(excess, nan=np.inf)), grad.shape)
+    place = f"{name}[{', '.join(map(str, index))}]" if grad.ndim else name
+    return (
+        f"{place}: backward says {grad[index]:.10g}, the derivative is "
+        f"{expected[index]:.10g}{likely_mistake(grad, expected, batch)}"
+    )
+
+
+def likely_mistake(found: Array, expected: Array, batch: int) -> str:
+    """What a wrong gradient looks like beside the right one: "; ..." or nothing.
+
+    `batch` is B, for a sum that should be a mean.
+    """
+    ratio = _constant_ratio(found, expected)
+    if ratio is None:
+        square = found.ndim == 2 and found.shape == found.T.shape
+        if square and np.allclose(found.T, expected, rtol=1e-6):
+            return "; it is the transpose"
+        return ""
+    meanings = {
+        -1.0: "the sign is flipped",
+        2.0: "twice too large: a 1/2 is lost",
+        0.5: "half of it: a 1/2 too many",
+        float(batch): f"a sum over {batch} where a mean belongs",
+        1 / batch: f"a mean over {batch} where a sum belongs",
+    }
+    for known, meaning in meanings.items():
+        if abs(ratio / known - 1) < 1e-6:
+            return f"; the ratio is {ratio:.6g} everywhere: {meaning}"
+    return f"; the ratio is {ratio:.12g} everywhere"
+
+
+def _constant_ratio(found: Array, expected: Array) -> float | None:
+    """found / expected, if it is one number for all entries but those near 0."""
+    sizes = np.abs(expected)
+    mask = sizes > 1e-9 * sizes.max(initial=0)
+    if not mask.any():
+        return None
+    ratios = found[mask] / expected[mask]
+    return float(ratios[0]) if np.allclose(ratios, ratios[0], rtol=1e-6) else None
+
+
+def _fault_of_form(grad: Array, again: Array, x: Any, given: Any) -> str:
+    """What is wrong with a gradient before its values are looked at."""
+    if grad.shape != np.shape(x):
+        return f"the gradient has shape {grad.shape}, its argument {np.shape(x)}"
+    if not np.array_equal(x, given):
+        return "forward or backward changed its input"
+    if not np.array_equal(grad, again, equal_nan=True):
+        return "a second call of backward gave another gradient"
+    return ""
+
+
+def _rounding_errors(
+    forward: Function, backward: Function, dy: Any, args: Sequence[Any]
+) -> list[Array | None]:
+    """Of each gradient the rounding errors in units of EPS; None if not tracked."""
+    tracked = [Tracked(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
+    try:
+        grads = _tuple(backward(_map(Tracked, dy), *tracked))
+    except (TypeError, AttributeError, ValueError):
+        return [None] * len(args)
+    return [g.error if isinstance(g, Tracked) else None for g in grads]
+
+
+def _guessed_error(grads: Sequence[Any], x: Array) -> Array:
+    """Without tracking: a hundred roundings of the largest gradient of all."""
+    largest = max(np.abs(g).max(initial=0) for g in grads if g is not None)
+    return np.full(x.shape, 100 * largest)
+
+
+def _takes_complex(forward: Function, args: Sequence[Any]) -> bool:
+    """Whether complex arguments come out complex."""
+    try:
+        return all(np.iscomplexobj(y) for y in _tuple(forward(*_complex(args))))
+    except (TypeError, ValueError):
+        return False
+
+
+def _complex(args: Sequence[Any]) -> list[Any]:
+    """The arguments, arrays made complex."""
+    return [a.astype(complex) if isinstance(a, np.ndarray) else a for a in args]
+
+
+def _as_float(arg: Any) -> Any:
+    """An array or a float as an array of float64; anything else as it is."""
+    if isinstance(arg, float | np.floating | np.ndarray):
+        return np.asarray(arg, float)
+    return arg
+
+
+def _tuple(x: Any) -> tuple[Any, ...]:
+    return tuple(x) if isinstance(x, tuple | list) else (x,)
+
+
+def _map(function: Callable[[Any], Any], x: Any) -> Any:
+    return tuple(map(function, x)) if isinstance(x, tuple | list) else function(x)
+
+
+def _dot(dy: Any, y: Any) -> Any:
+    """The sum of dy * y over all outputs."""
+    return sum((d * part).sum() for d, part in zip(_tuple(dy), _tuple(y), strict=True))

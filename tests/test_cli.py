@@ -1,0 +1,315 @@
+"""The command line: bad input gets one line and exit code 2, and spoils nothing."""
+
+import csv
+import importlib.metadata
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data import FILES, idx_bytes, tiny, write_idx
+
+from numpyvae import __version__, cli, commands
+from numpyvae.runs import Run
+
+HERE = "--data idx --data-dir three"
+BOUND = 60  # seconds until a process that should have ended is taken to hang
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the data in three/ and a run in run/."""
+    folder = tmp_path_factory.mktemp("house")
+    source = write_idx(folder / "three", tiny())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commands, "draw", lambda *_: None)
+        run = f"--epochs 1 --hidden 9 --out {folder / 'run'}"
+        assert cli.main(f"train --data idx --data-dir {source} {run}".split()) == 0
+    return folder
+
+
+@pytest.fixture
+def at_home(house: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same as the working directory; who writes to it is found out."""
+    monkeypatch.chdir(house)
+    monkeypatch.setattr(commands, "draw", lambda *_: None)
+    return house
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes, every directory with none."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
+        for path in folder.rglob("*")
+    }
+
+
+def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What stderr says: a single line, with exit code 2, nothing written."""
+    before = tree(Path())
+    capsys.readouterr()
+    try:
+        code = cli.main(arguments.split())
+    except SystemExit as end:  # argparse leaves this way
+        code = end.code  # type: ignore[assignment]
+    said = capsys.readouterr().err
+    assert code == 2
+    assert said.startswith("numpyvae")
+    assert said.endswith("\n")
+    assert said.count("\n") == 1, said
+    assert tree(Path()) == before
+    return said
+
+
+BAD_TRAIN = {
+    "--data fashion": "'fashion'",
+    "--data idx": "--data-dir",
+    "--data idx --data-dir nowhere": "nowhere: no such directory",
+    "--data idx --data-dir three/nowhere": "three/nowhere: no such directory",
+    "--data idx --data-dir run": "run: no train-images",
+    "--data mnist --data-dir nowhere": "nowhere",
+    "--data mnist --data-dir three": "three",
+    "--data-dir three": "--data-dir: found 'three' with --data strokes",
+    "--data strokes --data-dir three": "--data-dir: found 'three' with --data strokes",
+    f"{HERE} --batch-size 0": "batch_size: found 0",
+    f"{HERE} --batch-size 1.5": "--batch-size: invalid int value: '1.5'",
+    f"{HERE} --latent -1": "latent: found -1",
+    f"{HERE} --latent 0": "latent: found 0",
+    f"{HERE} --hidden 9 0": "hidden: found 0",
+    f"{HERE} --hidden": "--hidden: expected at least one",
+    f"{HERE} --hidden 100000000000000": "",  # 23 PB of parameters
+    f"{HERE} --activation gelu": "'gelu'",
+    f"{HERE} --epochs 0": "epochs: found 0",
+    f"{HERE} --lr nan": "lr: found nan",
+    f"{HERE} --lr inf": "lr: found inf",
+    f"{HERE} --lr 0": "lr: found 0.0",
+    f"{HERE} --lr fast": "--lr: invalid float value: 'fast'",
+    f"{HERE} --beta nan": "beta: found nan",
+    f"{HERE} --beta -1": "beta: found -1.0",
+    f"{HERE} --binarize grey": "'grey'",
+    f"{HERE} --seed -1": "seed: found -1",
+    f"{HERE} --threads 0": "threads: found 0",
+    f"{HERE} --preset nobody": "preset: found 'nobody'",
+    f"{HERE} --out run": "run: found a folder with files in it",
+    f"{HERE} --out run/config.json": "run/config.json: found",
+    f"{HERE} --epoch-count 3": "--epoch-count",
+}
+
+
+@pytest.mark.parametrize("options", BAD_TRAIN)
+def test_bad_input_to_train(
+    options: str, at_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert BAD_TRAIN[options] in refused(f"train {options}", capsys)
+
+
+BAD_OTHERS = {
+    "": "COMMAND",
+    "dance": "'dance'",
+    "sample": "RUN",
+    "sample nowhere": "nowhere: found no config.json",
+    "sample three": "three: found no config.json",
+    "sample run/config.json": "run/config.json",
+    "sample run --count 0": "count: found 0",
+    "sample run --count -1": "count: found -1",
+    "sample run --seed -1": "seed: found -1",
+    "sample run --out nowhere/a.png": "nowhere",
+    "sample run --out three": "three",
+    "reconstruct nowhere": "nowhere: found no config.json",
+    "reconstruct run --count 0": "count: found 0",
+    "reconstruct run --count -1": "count: found -1",
+    "reconstruct run --seed -1": "seed: found -1",
+    "reconstruct run --out nowhere/a.png": "nowhere",
+    "reconstruct run --data-dir nowhere": "nowhere: no such directory",
+    "evaluate nowhere": "nowhere: found no config.json",
+    "evaluate run --seed -1": "seed: found -1",
+    "evaluate run --threads 0": "threads: found 0",
+    "evaluate run --data-dir nowhere": "nowhere: no such directory",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD_OTHERS)
+def test_bad_input_to_the_others(
+    arguments: str, at_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert BAD_OTHERS[arguments] in refused(arguments, capsys)
+
+
+IMAGES, LABELS = FILES[:2]
+DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
+    "truncated": (IMAGES, lambda whole: whole[:-1], IMAGES),
+    "header only": (IMAGES, lambda whole: whole[:16], IMAGES),
+    "empty": (LABELS, lambda whole: b"", LABELS),
+    "longer": (LABELS, lambda whole: whole + b"\0", LABELS),
+    "text": (IMAGES, lambda whole: b"label,pixel0,pixel1\n" * 9, IMAGES),
+    "a label file as images": (
+        IMAGES,
+        lambda _: idx_bytes(tiny().train_labels),
+        IMAGES,
+    ),
+    "fewer labels": (LABELS, lambda _: idx_bytes(tiny().test_labels), "70 labels"),
+    "another size": (IMAGES, lambda _: idx_bytes(tiny(9).train_images), "9 x 6"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_bad_idx_files(
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, damage, named = DAMAGES[kind]
+    path = write_idx(tmp_path / "three", tiny()) / name
+    path.write_bytes(damage(path.read_bytes()))
+    assert named in refused(f"train {HERE}", capsys)
+    path.unlink()
+    assert name in refused(f"train {HERE}", capsys)
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate", "reconstruct"])
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("config.json", b"{}"),
+        ("config.json", b"[1]"),
+        ("config.json", b"{"),
+        ("config.json", b'{"data": "idx", "image_shape": [8, 5], "training": {}}'),
+        ("config.json", b'{"data": null, "image_shape": null, "training": null}'),
+        ("checkpoint.npz", b""),
+        ("checkpoint.npz", None),
+        ("config.json", None),
+    ],
+)
+def test_damaged_runs(
+    name: str,
+    contents: bytes | None,
+    command: str,
+    at_home: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = at_home / "run" / name
+    before = path.read_bytes()
+    try:
+        path.unlink()
+        if contents is not None:
+            path.write_bytes(contents)
+        assert "run" in refused(f"{command} run", capsys)
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize("batch", [128, 300], ids=["mid epoch", "last step of epoch"])
+def test_divergence_keeps_a_checkpoint(
+    batch: int,
+    house: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(house)
+    out = tmp_path / "diverged"
+    options = f"train {HERE} --lr 1e30 --hidden 9 --batch-size {batch} --out {out}"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert cli.main(options.split()) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("numpyvae: step ")
+    assert f"{out} keeps the checkpoint of epoch 0" in said
+    assert not caught, caught[0].message
+    assert np.isfinite(Run.open(out).load_model().params.flat).all()
+    metrics = json.loads((out / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert metrics["ended"].startswith("step ")
+    assert not (out / "history.csv").exists()
+    assert cli.main(["sample", str(out)]) == 0
+
+
+def test_strokes_are_the_default_of_train() -> None:
+    options = cli.build_parser().parse_args(["train"])
+    assert (options.data, options.data_dir, options.preset) == (
+        "strokes", None, "default"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--help",
+        *[f"{c} --help" for c in ("train", "sample", "reconstruct", "evaluate")],
+    ],
+)
+def test_help_is_there(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments.split())
+    assert end.value.code == 0
+    assert "usage: numpyvae" in capsys.readouterr().out
+
+
+def test_the_console_script_is_main() -> None:
+    scripts = importlib.metadata.entry_points(group="console_scripts", name="numpyvae")
+    assert {script.load() for script in scripts} == {cli.main}
+
+
+def test_python_m_numpyvae_is_numpyvae() -> None:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        ended = subprocess.run(
+            [sys.executable, "-m", "numpyvae", *arguments],
+            capture_output=True, text=True, timeout=BOUND, check=False,
+        )  # fmt: skip
+        return ended.returncode, ended.stdout, ended.stderr
+
+    assert call("--version") == (0, f"numpyvae {__version__}\n", "")
+    code, printed, said = call("sample", "nowhere")
+    assert (code, printed, said.count("\n")) == (2, "", 1)
+    assert said.startswith("numpyvae: nowhere: ")
+
+
+@pytest.mark.skipif(
+    os.name == "nt", reason="Windows has no SIGINT to send to a process"
+)
+def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:
+    write_idx(tmp_path / "three", tiny(28, 28, train=3000, test=500))
+    run = tmp_path / "run"
+    options = f"train {HERE} --epochs 100000 --hidden 32 --latent 2 --out run"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "numpyvae", *options.split()],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + BOUND
+        while not has_a_row(run / "history.csv"):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "no epoch ended"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=BOUND)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130, said
+    assert said == ""
+    with (run / "history.csv").open(newline="") as file:
+        heading, *rows = csv.reader(file)
+    assert [row[0] for row in rows] == [str(i + 1) for i in range(len(rows))]
+    assert all(len(row) == len(heading) == 8 for row in rows)
+    assert all(np.isfinite([float(v) for v in row]).all() for row in rows)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["ended"], metrics["epoch"]) == ("interrupted", len(rows))
+    assert np.isfinite(Run.open(run).load_model().params.flat).all()
+    pictures = ("curves", "samples", "reconstructions", "latents", "manifold")
+    assert {path.stem for path in run.glob("*.png")} == set(pictures)
+    assert "interrupted " in printed
+    assert "pictures in run: " in printed
+
+
+def has_a_row(history: Path) -> bool:
+    return history.exists() and history.read_text().count("\n") > 1

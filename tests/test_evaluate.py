@@ -1,0 +1,146 @@
+"""Evaluation: the ELBO of every image, with one z each, whoever computes it."""
+
+import numpy as np
+import pytest
+from data import tiny
+from numpy.typing import NDArray
+
+from numpyvae import VAE
+from numpyvae.errors import ArgumentError
+from numpyvae.evaluate import BLOCK, Evaluation, evaluate, principal_plane
+from numpyvae.workers import Workers
+
+LATENT = 3
+COUNT = 2 * BLOCK + 77  # three blocks, the last one short
+IMAGES = tiny(train=COUNT).train_images
+SURE = np.where(IMAGES > 127, 255, 0).astype(np.uint8)  # nothing left to draw
+
+
+def model(**keywords: object) -> VAE:
+    return VAE(48, [16], LATENT, **keywords)  # type: ignore[arg-type]
+
+
+def evaluated(vae: VAE, binarize: str, seed: int = 0) -> Evaluation:
+    with Workers(1) as workers:
+        return evaluate(vae, SURE, binarize, seed, workers)
+
+
+def same(a: Evaluation, b: Evaluation) -> bool:
+    return a[:2] == b[:2] and a.mu.tobytes() == b.mu.tobytes()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("binarize", ["threshold", "none", "static"])
+def test_a_decoder_without_weights_has_an_elbo_in_closed_form(
+    binarize: str, compiled: bool
+) -> None:
+    # Without weights in its last layer, a decoder says the same of every z, and the
+    # noise is gone: recon is the cross-entropy with sigmoid(b), kl depends on mu alone.
+    vae = model(compiled=compiled, dtype=np.float64)
+    logits = np.linspace(-3, 2, 48)
+    vae.params["decoder.1.W"][...] = 0
+    vae.params["decoder.1.b"][...] = logits
+    vae.params["encoder.1.W"][...] = 0
+    mu, logvar = np.array([1.0, -2.0, 0.5]), np.array([0.3, -1.0, 0.0])
+    vae.params["encoder.1.b"][...] = np.concatenate([mu, logvar])
+    images = IMAGES if binarize == "none" else SURE
+    with Workers(1) as workers:
+        found = evaluate(vae, images, binarize, 0, workers)
+    x = images.reshape(COUNT, 48) / 255
+    p = 1 / (1 + np.exp(-logits))
+    recon = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1).mean()
+    kl = (mu**2 + np.exp(logvar) - 1 - logvar).sum() / 2
+    # Static noise leaves sure ink out once in 65,536 pixels: 52,000 pixels of 2 nats
+    # at most over 1,077 images.
+    tolerance = 0.02 if binarize == "static" else 1e-10
+    assert found.recon == pytest.approx(recon, abs=tolerance)
+    assert found.kl == pytest.approx(kl, abs=1e-10)
+    assert found.elbo == pytest.approx(-recon - kl, abs=tolerance)
+    np.testing.assert_allclose(found.mu, np.tile(mu, (COUNT, 1)))
+
+
+def test_it_is_the_mean_over_draws_of_z() -> None:
+    # Against a plain loop with other noise: both are means of 1,077 draws.
+    vae = model(compiled=False, dtype=np.float64)
+    vae.params["decoder.0.W"][...] *= 20  # so that z matters
+    rng = np.random.default_rng(4)
+    x = SURE.reshape(COUNT, 48) / 255
+    recons, kls = [], []
+    for _ in range(20):
+        forward = vae.forward(x, rng.standard_normal((COUNT, LATENT)))
+        recons.append(forward.recon.mean())
+        kls.append(forward.kl.mean())
+    spread = np.std(recons)
+    assert spread > 0.01
+    found = evaluated(vae, "threshold")
+    assert abs(found.recon - np.mean(recons)) < 5 * spread
+    assert found.kl == pytest.approx(np.mean(kls), rel=1e-12)
+    np.testing.assert_allclose(found.mu, forward.mu, rtol=1e-12)
+    others = [evaluated(vae, "threshold", seed).recon for seed in range(20)]
+    assert 0.5 < np.std(others) / spread < 2  # the noise has its full spread
+    assert abs(np.mean(others) - np.mean(recons)) < 5 * spread * np.sqrt(2 / 20)
+
+
+@pytest.mark.parametrize("binarize", ["dynamic", "static", "threshold", "none"])
+def test_threads_and_calls_leave_the_bits_alone(binarize: str) -> None:
+    vae = model()
+    with Workers(1) as one, Workers(2) as two:
+        first = evaluate(vae, IMAGES, binarize, 3, one)
+        assert same(evaluate(vae, IMAGES, binarize, 3, one), first)
+        for _ in range(3):
+            assert same(evaluate(vae, IMAGES, binarize, 3, two), first)
+        assert not same(evaluate(vae, IMAGES, binarize, 4, one), first)
+
+
+@pytest.mark.parametrize("count", [1, BLOCK - 1, BLOCK, BLOCK + 1])
+def test_every_image_counts_once(count: int) -> None:
+    vae = model()
+    with Workers(1) as workers:
+        found = evaluate(vae, SURE[:count], "threshold", 0, workers)
+    mu, logvar = vae.encode((SURE[:count] / 255).reshape(count, 48).astype(np.float32))
+    # float32, summed over 16 units in another order.
+    np.testing.assert_allclose(found.mu, mu, atol=1e-6)
+    kl = (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1) / 2
+    assert found.kl == pytest.approx(kl.mean(), rel=1e-4)
+
+
+def test_images_and_parameters_are_left_as_they_are() -> None:
+    vae, images = model(), IMAGES.copy()
+    before = vae.params.flat.tobytes()
+    with Workers(1) as workers:
+        evaluate(vae, images, "dynamic", 0, workers)
+    assert vae.params.flat.tobytes() == before
+    assert np.array_equal(images, IMAGES)
+
+
+def test_an_unknown_binarization_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"^binarize: found 'grey'"):
+        evaluated(model(), "grey")
+
+
+@pytest.mark.parametrize("images", [IMAGES[:, :-1], IMAGES.repeat(2, 1), IMAGES[:0]])
+@pytest.mark.parametrize("binarize", ["dynamic", "none"])
+def test_images_that_do_not_fit_are_refused(images: NDArray, binarize: str) -> None:
+    with Workers(1) as workers, pytest.raises(ArgumentError, match="expected"):
+        evaluate(model(), images, binarize, 0, workers)
+
+
+@pytest.mark.parametrize("latent", [3, 5])
+def test_the_plane_is_that_of_the_largest_variances(latent: int) -> None:
+    rng = np.random.default_rng(latent)
+    mixing = rng.standard_normal((latent, latent))
+    codes = rng.standard_normal((200, latent)) @ mixing + 10  # far from centred
+    found = principal_plane(codes)
+    u, s, _ = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)
+    expected = u[:, :2] * s[:2]
+    signs = np.sign((found * expected).sum(axis=0))
+    # Squaring the matrix for eigh costs half of float64's 16 digits at worst.
+    np.testing.assert_allclose(found * signs, expected, atol=1e-7)
+    assert found[:, 0].var() > found[:, 1].var()
+
+
+def test_one_latent_is_set_beside_a_zero_and_two_stay() -> None:
+    codes = np.random.default_rng(0).standard_normal((20, 2)) * [1, 3]
+    assert np.array_equal(principal_plane(codes), codes)
+    alone = principal_plane(codes[:, :1])
+    assert np.array_equal(alone, np.stack([codes[:, 0], np.zeros(20)], axis=1))

@@ -1,0 +1,124 @@
+"""The arrows between the files point one way, and no file is too long to read."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import numpyvae
+
+PACKAGE = Path(numpyvae.__file__).parent
+
+
+def name_of(path: Path) -> str:
+    """numpyvae.datasets.idx for .../numpyvae/datasets/idx.py."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(source: str, package: str) -> set[str]:
+    """The modules of ours that a file in `package` imports, wherever in its text."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: package.count(".") + 2 - node.level]
+            stem = ".".join((above if node.level else []) + [node.module or ""])
+            for alias in node.names:
+                name = f"{stem.rstrip('.')}.{alias.name}"
+                found.add(name if name in FILES else stem.rstrip("."))
+    return found & set(FILES)
+
+
+ARROWS = {
+    name: imports(
+        path.read_text(),
+        name if path.stem == "__init__" else name.rpartition(".")[0],
+    )
+    for name, path in FILES.items()
+}
+
+
+def reached_from(name: str) -> set[str]:
+    """All that `name` imports, directly or through others."""
+    reached: set[str] = set()
+    ahead = {name}
+    while ahead:
+        reached |= ahead
+        ahead = set().union(*(ARROWS[n] for n in ahead)) - reached
+    return reached - {name}
+
+
+COMMAND_LINE = {"commands", "cli", "__main__"}
+PICTURES_AND_RUNS = COMMAND_LINE | {"figures", "runs"}
+TRAINING = PICTURES_AND_RUNS | {"train", "evaluate", "checkpoint", "workers"}
+CHECKS = {"gradcheck", "rounding", "selfcheck"}
+MODELS = TRAINING | CHECKS | {"models", "networks", "params", "workspace", "backends"}
+MATHEMATICS = {"ops", "conv", "gaussian", "likelihoods", "optim", "kernels", "jit"}
+# Who must not reach whom.
+FENCES = {
+    **dict.fromkeys(MATHEMATICS, MODELS | {"datasets"}),
+    "datasets": MODELS | (MATHEMATICS - {"jit"}),
+    **dict.fromkeys(["models", "networks", "params", "workspace"], TRAINING | CHECKS),
+    **dict.fromkeys(["gradcheck", "rounding"], MODELS - CHECKS),
+    **dict.fromkeys(["train", "evaluate"], PICTURES_AND_RUNS),
+    **dict.fromkeys(["figures", "checkpoint", "runs"], COMMAND_LINE),
+}
+
+
+def room_of(name: str) -> str:
+    """The file, or the folder of files, right in the package."""
+    return name.removeprefix("numpyvae").removeprefix(".").split(".")[0]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_arrow_points_up(name: str) -> None:
+    over = {room_of(n) for n in reached_from(name) - {"numpyvae"}}
+    over &= FENCES.get(room_of(name), set())
+    assert not over, f"{name} imports {over}"
+
+
+def test_only_the_command_line_imports_figures() -> None:
+    importers = {n for n, modules in ARROWS.items() if "numpyvae.figures" in modules}
+    assert importers <= {"numpyvae.commands", "numpyvae.cli"}
+
+
+@pytest.mark.parametrize("name", ["jit", "errors"])
+def test_the_lowest_import_nothing_of_the_package(name: str) -> None:
+    assert not ARROWS[f"numpyvae.{name}"]
+
+
+@pytest.mark.parametrize(
+    ("line", "package", "module"),
+    [
+        ("from .ops import Array", "numpyvae", "ops"),
+        ("from . import figures", "numpyvae", "figures"),
+        ("def f():\n    from numpyvae import figures", "numpyvae", "figures"),
+        ("import numpyvae.figures as f", "numpyvae", "figures"),
+        ("from numpyvae.figures import f", "numpyvae", "figures"),
+        ("from ..models import VAE", "numpyvae.datasets", "models"),
+        ("from .idx import load_idx", "numpyvae.datasets", "datasets.idx"),
+    ],
+)
+def test_every_spelling_of_an_import_is_seen(
+    line: str, package: str, module: str
+) -> None:
+    assert imports(line, package) == {f"numpyvae.{module}"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_is_over_350_lines(name: str) -> None:
+    assert len(FILES[name].read_text().splitlines()) <= 350
+
+
+def test_the_oracle_imports_nothing_of_the_package() -> None:
+    source = (Path(__file__).parent / "naive.py").read_text()
+    modules = {"math", "numpy"}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            assert isinstance(node, ast.Import)
+            assert {alias.name for alias in node.names} <= modules

@@ -1,0 +1,245 @@
+"""Each compiled function against its reference, and against slopes of its own.
+
+test_backends.py runs this file once more with the JIT off.
+
+Shapes: B batch, N inputs, M outputs, D pixels.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from differences import (
+    CENTRAL,
+    Array,
+    assert_rounded,
+    check_gradients,
+    check_pure,
+    drawn,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numpyvae import kernels, likelihoods, ops
+from numpyvae.kernels import ActivePixels, active_pixels
+from numpyvae.ops import ACTIVATIONS
+
+FLOATS = (np.float32, np.float64)
+# The kernels take 8 rows and 64 pixels at a time: below, at and beyond these.
+WIDTHS = st.sampled_from([1, 2, 3, 5, 7, 8, 9, 16, 17, 63, 64, 65, 130])
+
+each_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
+each_input = pytest.mark.parametrize("listed", [False, True], ids=["dense", "listed"])
+
+
+def bits_of(x: Array) -> Array:
+    return (x > 0.5).astype(np.uint8)
+
+
+def as_tuple(results: Any) -> tuple[Any, ...]:
+    return results if isinstance(results, tuple) else (results,)
+
+
+def check_twin(
+    kernel: Callable[..., Any],
+    reference: Callable[..., Any],
+    *arguments: Any,
+    bits: Array | None = None,
+) -> None:
+    """The kernel equals the reference, with `out` and without.
+
+    Where an argument is a list of active pixels, the reference gets `bits`.
+    """
+    plain = [bits if isinstance(a, ActivePixels) else a for a in arguments]
+    wants = as_tuple(reference(*plain))
+    news = as_tuple(kernel(*arguments))
+    outs = tuple(np.full_like(want, 7) for want in wants)
+    out = outs if len(outs) > 1 else outs[0]
+    assert kernel(*arguments, out=out) is out
+    for i, (want, new, given_out) in enumerate(zip(wants, news, outs, strict=True)):
+        assert new.dtype == want.dtype
+        assert_rounded(f"{kernel.__name__}, result {i}", new, want)
+        assert_rounded(f"{kernel.__name__}, out {i}", given_out, want)
+    check_pure(kernel, *arguments)
+
+
+# ---- Active pixels -------------------------------------------------------------------
+
+
+@given(drawn("BD", sizes=WIDTHS))
+def test_active_pixels_lists_the_set_pixels(arrays: list[Array]) -> None:
+    bits = bits_of(arrays[0])
+    active = active_pixels(bits)
+    assert len(active) == len(bits) and active.width == bits.shape[1]
+    assert len(active.columns) == active.starts[-1] == bits.sum(dtype=int)
+    for i, row in enumerate(bits):
+        listed = active.columns[active.starts[i] : active.starts[i + 1]]
+        np.testing.assert_array_equal(listed, np.flatnonzero(row))
+
+
+@pytest.mark.parametrize("value", [0, 1])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 400), (0, 5)])
+def test_active_pixels_of_empty_and_full_images(
+    value: int, shape: tuple[int, int]
+) -> None:
+    """400 pixels: more than a uint8 counts."""
+    bits = np.full(shape, value, np.uint8)
+    active = active_pixels(bits)
+    everything = [j for _ in range(shape[0]) for j in range(shape[1])] * value
+    assert active.columns.tolist() == everything
+    assert active.starts.tolist() == [value * i * shape[1] for i in range(shape[0] + 1)]
+
+
+# ---- Dense layer ---------------------------------------------------------------------
+
+
+@each_activation
+@each_input
+@given(drawn("BN NM M BM", FLOATS, WIDTHS))
+def test_dense_is_the_reference(
+    activation: str, listed: bool, arrays: list[Array]
+) -> None:
+    x, W, b, dy = arrays
+    bits = bits_of(x).astype(W.dtype)
+    given_x = active_pixels(bits_of(x)) if listed else x
+    forward = (kernels.dense_forward, ops.dense_forward)
+    check_twin(*forward, given_x, W, b, activation, bits=bits)
+    y = ops.dense_forward(bits if listed else x, W, b, activation)
+    weights = (kernels.dense_backward_weights, ops.dense_backward_weights)
+    check_twin(*weights, dy, given_x, y, activation, bits=bits)
+    if not listed:
+        backward = (kernels.dense_backward, ops.dense_backward)
+        check_twin(*backward, dy, x, y, W, activation)
+
+
+@each_activation
+@given(drawn("BN NM M BM"))
+def test_dense_backward_is_the_slope(activation: str, arrays: list[Array]) -> None:
+    x, W, b, dy = arrays
+    layer = {"x": x, "W": W, "b": b, "activation": activation}
+    y = kernels.dense_forward(**layer)
+    dx, dW, db = kernels.dense_backward(dy, x, y, W, activation)
+    gradients = {"x": dx, "W": dW, "b": db}
+    check_gradients(CENTRAL, kernels.dense_forward, layer, dy, gradients)
+
+
+@each_activation
+@each_input
+@given(drawn("BN NM M BM"))
+def test_dense_backward_weights_is_the_slope(
+    activation: str, listed: bool, arrays: list[Array]
+) -> None:
+    x, W, b, dy = arrays
+    x = active_pixels(bits_of(x)) if listed else x
+    layer = {"x": x, "W": W, "b": b, "activation": activation}
+    y = kernels.dense_forward(**layer)
+    dW, db = kernels.dense_backward_weights(dy, x, y, activation)
+    gradients = {"W": dW, "b": db}
+    check_gradients(CENTRAL, kernels.dense_forward, layer, dy, gradients)
+
+
+@each_activation
+@each_input
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_no_images_have_zero_gradients(
+    activation: str, listed: bool, dtype: type, rng: np.random.Generator
+) -> None:
+    """A shard of a short batch may be empty; its dW and db are added to the others'."""
+    W, b = rng.standard_normal((5, 3)).astype(dtype), np.ones(3, dtype)
+    bits = np.zeros((0, 5), np.uint8)
+    x = active_pixels(bits) if listed else bits.astype(dtype)
+    y = kernels.dense_forward(x, W, b, activation)
+    assert y.shape == (0, 3)
+    out = np.full_like(W, np.nan), np.full_like(b, np.nan)
+    for dW, db in [
+        kernels.dense_backward_weights(y, x, y, activation),
+        kernels.dense_backward_weights(y, x, y, activation, out=out),
+    ]:
+        assert dW.shape == (5, 3) and db.shape == (3,)
+        assert not dW.any() and not db.any()
+    if not listed:
+        dx, dW, db = kernels.dense_backward(y, x, y, W, activation)
+        assert dx.shape == (0, 5) and not dW.any() and not db.any()
+
+
+@each_activation
+@pytest.mark.parametrize("value", [1e4, -1e4, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_dense_at_the_ends_of_the_line(
+    activation: str, value: float, dtype: type
+) -> None:
+    x = np.array([[value], [1.0]], dtype)
+    W, b = np.array([[1.0]], dtype), np.zeros(1, dtype)
+    check_twin(kernels.dense_forward, ops.dense_forward, x, W, b, activation)
+    y = kernels.dense_forward(x, W, b, activation)
+    assert np.isnan(y[0, 0]) == np.isnan(value)
+    backward = (kernels.dense_backward_weights, ops.dense_backward_weights)
+    check_twin(*backward, np.ones_like(y), np.ones_like(y), y, activation)
+
+
+@pytest.mark.parametrize("call", ["forward", "backward"])
+def test_an_unknown_activation_is_refused(call: str) -> None:
+    one = np.ones((1, 1))
+    with pytest.raises(ValueError, match="unknown activation 'rleu'"):
+        if call == "forward":
+            kernels.dense_forward(one, one, one[0], "rleu")
+        else:
+            kernels.dense_backward(one, one, one, one, "rleu")
+
+
+# ---- Bernoulli likelihood ------------------------------------------------------------
+
+
+@each_input
+@given(drawn("BD BD B", FLOATS, WIDTHS), st.sampled_from([1.0, 30.0]))
+def test_bernoulli_is_the_reference(
+    listed: bool, arrays: list[Array], scale: float
+) -> None:
+    logits, x, dnll = arrays
+    logits *= logits.dtype.type(scale)
+    bits = bits_of(x).astype(x.dtype)
+    grey = 1 / (1 + x * x)
+    given_x = active_pixels(bits_of(x)) if listed else grey
+    forward = (kernels.bernoulli_forward, likelihoods.bernoulli_forward)
+    check_twin(*forward, logits, given_x, bits=bits)
+    p = ops.activate(logits, "sigmoid")
+    backward = (kernels.bernoulli_backward, likelihoods.bernoulli_backward)
+    check_twin(*backward, dnll, p, given_x, bits=bits)
+
+
+@each_input
+@given(drawn("BD BD B"))
+def test_bernoulli_backward_is_the_slope(listed: bool, arrays: list[Array]) -> None:
+    logits, x, dnll = arrays
+    x = active_pixels(bits_of(x)) if listed else 1 / (1 + x * x)
+
+    def forward(logits: Array) -> Array:
+        return kernels.bernoulli_forward(logits, x)[0]
+
+    _, p = kernels.bernoulli_forward(logits, x)
+    dlogits = kernels.bernoulli_backward(dnll, p, x)
+    check_gradients(CENTRAL, forward, {"logits": logits}, dnll, {"logits": dlogits})
+
+
+@each_input
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_bernoulli_at_huge_logits_and_nan(listed: bool, dtype: type) -> None:
+    logits = np.array([[1e4, -1e4], [-1e4, 1e4], [np.nan, 1e4]], dtype)
+    bits = np.array([[1, 0], [1, 0], [0, 1]], np.uint8)
+    x = active_pixels(bits) if listed else bits.astype(dtype)
+    nll, p = kernels.bernoulli_forward(logits, x)
+    np.testing.assert_array_equal(nll, [0, 2e4, np.nan])
+    np.testing.assert_array_equal(p, [[1, 0], [0, 1], [np.nan, 1]])
+    dlogits = kernels.bernoulli_backward(np.array([3, 5, 7], dtype), p, x)
+    np.testing.assert_array_equal(dlogits, [[0, 0], [-5, 5], [np.nan, 0]])
+
+
+@each_input
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_bernoulli_of_no_images(listed: bool, dtype: type) -> None:
+    logits, bits = np.zeros((0, 5), dtype), np.zeros((0, 5), np.uint8)
+    x = active_pixels(bits) if listed else bits.astype(dtype)
+    nll, p = kernels.bernoulli_forward(logits, x)
+    assert nll.shape == (0,) and p.shape == (0, 5)
+    assert kernels.bernoulli_backward(nll, p, x).shape == (0, 5)
