@@ -2,6 +2,7 @@
 
 from .datasets import Dataset, load_idx, load_mnist, load_strokes
 from .errors import NumpyvaeError
+from .gradcheck import gradcheck
 from .models import VAE
 from .train import train
 
@@ -11,6 +12,7 @@ __all__ = [
     "VAE",
     "Dataset",
     "NumpyvaeError",
+    "gradcheck",
     "load_idx",
     "load_mnist",
     "load_strokes",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import __doc__ as about
-from . import __version__, commands
+from . import __version__, commands, datasets
 from .datasets.binarize import BINARIZATIONS
 from .errors import NumpyvaeError
 from .ops import ACTIVATIONS
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = train.add_argument
     add(
         "--data",
-        choices=commands.DATA,
+        choices=datasets.NAMES,
         default="strokes",
         help="strokes: built-in pen-drawn digits (default); mnist; idx: your own",
     )
@@ -88,6 +88,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=int, help="of pixels and z (default: the run's)"
     )
     evaluate.add_argument("--threads", type=int, metavar="N")
+
+    text = "check every gradient of the package against its derivative"
+    gradcheck = command("gradcheck", commands.gradcheck, text)
+    gradcheck.add_argument(
+        "--thorough", action="store_true", help="ten times as many random shapes"
+    )
+    gradcheck.add_argument("--seed", type=int, default=0, help="(default 0)")
+    gradcheck.add_argument(
+        "--plot", metavar="PNG", help="draw errors against step sizes"
+    )
 
     command("presets", commands.presets, "list the presets")
     return top

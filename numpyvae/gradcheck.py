@@ -8,17 +8,19 @@ backward pass itself can have made (rounding.py): no tolerance to choose.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.exceptions import ComplexWarning
 
+from .derivative import complex_step, ridders
 from .errors import ArgumentError
 from .ops import Array
 from .rounding import EPS, Tracked
 
-STEP = 2.0**-100  # of the complex step; scaling by a power of two rounds nothing
 RIDDERS_BOUND = 1e-10  # of Ridders' differences, beside the terms they add up
 DIRECTIONS = 3
 
@@ -110,7 +112,7 @@ def check(
             "one for each argument of forward"
         )
     errors = _rounding_errors(*(twin or (forward, backward)), dy, args)
-    analytic = twin is None and _takes_complex(forward, args)
+    analytic = twin is None and _is_analytic(forward, args, dy, rng)
     batch = len(_tuple(dy)[0]) if np.ndim(_tuple(dy)[0]) else 1
     blocks = []
     for i, grad in enumerate(grads):
@@ -157,15 +159,9 @@ def _check_block(
         found = float((grad * direction).sum())
         if analytic:
             # Derivative and gradient add the same terms, and each rounds so much.
-            expected, bound = complex_step(loss, x, direction), 2 * EPS * allowed
-            if abs(expected - found) <= bound:
-                return expected, found, bound
-        # Either the gradient is wrong or, inside forward, an `abs` or a `clip` has cut
-        # off the complex step; differences of real numbers tell the two apart.
+            return complex_step(loss, x, direction), found, 2 * EPS * allowed
         differences = ridders(loss, x, direction)
         coarse = RIDDERS_BOUND * (allowed + abs(float(loss(x))))
-        if analytic and abs(differences - expected) <= coarse:
-            return expected, found, bound
         if twin_loss and abs(differences - found) > coarse:
             # A kink nearer than the smallest step deceives the twin's differences, too.
             exact = complex_step(twin_loss, x, direction)
@@ -181,36 +177,6 @@ def _check_block(
             return block._replace(fault=_locate(name, compare, grad, batch))
         worst = max(worst, block, key=lambda b: b.ratio)
     return worst
-
-
-def complex_step(loss: Callable[[Array], Any], x: Array, direction: Array) -> float:
-    """The derivative of an analytic `loss` at x: Im loss(x + ihv) / h, h = STEP."""
-    return float(loss(x + 1j * STEP * direction).imag) / STEP
-
-
-def ridders(loss: Callable[[Array], Any], x: Array, direction: Array) -> float:
-    """The derivative of `loss` at x along a direction, by extrapolated differences.
-
-    Ridders (1982): a tableau of central differences extrapolated to h = 0, the entry
-    kept that differs least from its neighbours. Begun anew from smaller steps until
-    one is small enough to cross no kink.
-    """
-    best, best_error = np.nan, np.inf
-    for h in (0.1, 1e-2, 1e-3, 1e-4):
-        row: list[float] = []
-        for level in range(6):
-            t = h / 2**level
-            new = [float(loss(x + t * direction) - loss(x - t * direction)) / (2 * t)]
-            for k, old in enumerate(row):
-                power = 4.0 ** (k + 1)
-                new.append((power * new[k] - old) / (power - 1))
-                spread = max(abs(new[k + 1] - new[k]), abs(new[k + 1] - old))
-                if spread < best_error:
-                    best, best_error = new[k + 1], spread
-            row = new
-        if best_error <= RIDDERS_BOUND / 100 * abs(best):
-            break
-    return best
 
 
 def _locate(
@@ -299,11 +265,50 @@ def _guessed_error(grads: Sequence[Any], x: Array) -> Array:
     return np.full(x.shape, 100 * largest)
 
 
+def _is_analytic(
+    forward: Function, args: Sequence[Any], dy: Any, rng: np.random.Generator
+) -> bool:
+    """Whether the complex step goes through `forward` and gives its derivative.
+
+    An `abs` or a `clip` inside would cut it off. So it is held against differences
+    once, along a direction of all arguments; at up to three places near `args`, lest a
+    kink there be taken for such a cut.
+    """
+    if not _takes_complex(forward, args):
+        return False
+    for _ in range(3):
+        place = [_nudged(arg, rng) for arg in args]
+        steps = [_nudged(np.zeros(np.shape(arg)), rng, 1.0) for arg in args]
+
+        def loss(t: Array, place: Any = place, steps: Any = steps) -> Any:
+            moved = [
+                arg + t * step if isinstance(arg, np.ndarray) else arg
+                for arg, step in zip(place, steps, strict=True)
+            ]
+            return _dot(dy, forward(*moved))
+
+        zero, one = np.zeros(()), np.ones(())
+        differences = ridders(loss, zero, one)
+        size = abs(differences) + abs(float(loss(zero)))
+        if abs(complex_step(loss, zero, one) - differences) <= 1e-6 * size:
+            return True
+    return False
+
+
+def _nudged(arg: Any, rng: np.random.Generator, by: float = 1e-3) -> Any:
+    """An array with a little noise; anything else as it is."""
+    if isinstance(arg, np.ndarray):
+        return arg + by * rng.standard_normal(arg.shape)
+    return arg
+
+
 def _takes_complex(forward: Function, args: Sequence[Any]) -> bool:
     """Whether complex arguments come out complex."""
     try:
-        return all(np.iscomplexobj(y) for y in _tuple(forward(*_complex(args))))
-    except (TypeError, ValueError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ComplexWarning)
+            return all(np.iscomplexobj(y) for y in _tuple(forward(*_complex(args))))
+    except (TypeError, ValueError, ComplexWarning):
         return False
 
 

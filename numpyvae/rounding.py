@@ -56,8 +56,8 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
                 # The complex step differentiates exp(x) - 1 and log(1 + x), whose
                 # derivatives have the rounding errors that these two avoid.
                 rounding = rounding + 1
-            if ufunc in SLOPES:
-                return Tracked(r, SLOPES[ufunc](x, r) * ex + rounding)
+            if ufunc in SLOPES:  # good to a unit in the last place, not to half of one
+                return Tracked(r, SLOPES[ufunc](x, r) * ex + 2 * rounding)
             if ufunc is np.negative:
                 return Tracked(r, ex)
             if len(rest) != 1:

@@ -16,7 +16,8 @@ import numpy as np
 
 from . import __version__
 from .checkpoint import load_model, save_checkpoint
-from .errors import RunError
+from .datasets import Dataset, load
+from .errors import ArgumentError, RunError
 from .models import VAE
 from .train import EpochRecord, Trainer
 
@@ -106,6 +107,19 @@ class Run:
                 f"expected {shape[0]} x {shape[1]} as in config.json"
             )
         return model
+
+    def load_data(self, data_dir: str | None) -> Dataset:
+        """The images the run was trained on, from `data_dir` if they have moved.
+
+        Raises ArgumentError if the images have another size.
+        """
+        data = load(self.config["data"], data_dir or self.config["data_dir"])
+        shape = tuple(self.config["image_shape"])
+        if data.image_shape != shape:
+            raise ArgumentError(
+                f"--data-dir: found images of {data.image_shape}, expected {shape}"
+            )
+        return data
 
     def append(self, record: EpochRecord) -> None:
         """Add an epoch to history.csv."""

@@ -16,7 +16,7 @@ CITATION = re.compile(r"Eq\. (\d+\.\d+(?:(?:, | to )\d+\.\d+)*)")
 
 
 def cited(text: str) -> set[str]:
-    """The numbers in "Eq. 2.1", "Eq. 8.3, 8.4" and "Eq. 2.2 to 2.5", with all between."""
+    """The numbers in "Eq. 8.3, 8.4" and in "Eq. 2.2 to 2.5", with all between."""
     numbers = set()
     for citation in CITATION.findall(text):
         for part in citation.split(", "):

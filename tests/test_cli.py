@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from data import FILES, idx_bytes, tiny, write_idx
 
-from numpyvae import __version__, cli, commands
+from numpyvae import __version__, cli
 from numpyvae.runs import Run
 
 HERE = "--data idx --data-dir three"
@@ -28,10 +28,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the data in three/ and a run in run/."""
     folder = tmp_path_factory.mktemp("house")
     source = write_idx(folder / "three", tiny())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "draw", lambda *_: None)
-        run = f"--epochs 1 --hidden 9 --out {folder / 'run'}"
-        assert cli.main(f"train --data idx --data-dir {source} {run}".split()) == 0
+    run = f"--epochs 1 --hidden 9 --out {folder / 'run'}"
+    assert cli.main(f"train --data idx --data-dir {source} {run}".split()) == 0
     return folder
 
 
@@ -39,7 +37,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def at_home(house: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same as the working directory; who writes to it is found out."""
     monkeypatch.chdir(house)
-    monkeypatch.setattr(commands, "draw", lambda *_: None)
     return house
 
 
@@ -74,6 +71,7 @@ BAD_TRAIN = {
     "--data idx --data-dir nowhere": "nowhere: no such directory",
     "--data idx --data-dir three/nowhere": "three/nowhere: no such directory",
     "--data idx --data-dir run": "run: no train-images",
+    "--data idx --data-dir nowhere --latent -1": "latent: found -1",  # told first
     "--data mnist --data-dir nowhere": "nowhere",
     "--data mnist --data-dir three": "three",
     "--data-dir three": "--data-dir: found 'three' with --data strokes",

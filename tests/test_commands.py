@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from data import TEST, TRAIN, tiny, write_idx
 
-from numpyvae import VAE, cli, commands
+from numpyvae import VAE, cli, figures
 from numpyvae.presets import PRESETS, options_of
 from numpyvae.runs import Run
 from numpyvae.train import Settings, Trainer
@@ -55,7 +55,8 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with the data in three/, where nothing is drawn."""
     write_idx(tmp_path / "three", tiny())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(commands, "draw", lambda *_: None)
+    for name in figures.__all__:
+        monkeypatch.setattr(figures, name, lambda *_: None)
     return tmp_path
 
 

@@ -208,7 +208,7 @@ def test_latents_are_coloured_by_their_label(path):
 
 def test_names_of_classes_do_not_overlap():
     points = np.array([[0.0, 0.0], [0.01, 0.0], [0.0, 0.02], [5.0, 5.0]])
-    moved = figures._apart(points, 1.0)
+    moved = figures.latent_space._apart(points, 1.0)
     apart = np.linalg.norm(moved[:, None] - moved, axis=2) + 9 * np.eye(4)
     assert apart.min() > 0.95
     assert np.array_equal(moved[3], points[3])

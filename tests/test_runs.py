@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,14 @@ COLUMNS = [
     "epoch", "train_recon", "train_kl", "train_elbo",
     "test_recon", "test_kl", "test_elbo", "seconds",
 ]  # fmt: skip
+CONFIG: dict[str, Any] = {
+    "preset": "default",
+    "data": "idx",
+    "data_dir": "three",
+    "image_shape": [8, 6],
+    "model": {"pixels": 48},
+    "training": {"lr": 1e-3, "binarize": "dynamic", "seed": 0},
+}
 RECORD = EpochRecord(1, 0.1, 1 / 3, -0.1 - 1 / 3, 2.5, 1e-9, -2.5, 0.25)
 
 
@@ -41,11 +50,10 @@ def test_free_path_makes_nothing(tmp_path: Path) -> None:
 
 def test_create_makes_the_folder_with_its_config(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "deep" / "first"
-    config = {"preset": "default", "training": {"lr": 1e-3}}
-    run = Run.create(path, config)
+    run = Run.create(path, CONFIG)
     found = json.loads((path / "config.json").read_text())
     versions = found.pop("versions")
-    assert found == config
+    assert found == CONFIG
     assert versions["numpyvae"] == __version__
     assert versions["numpy"] == np.__version__
     assert set(versions) == {"numpyvae", "python", "numpy", "numba", "matplotlib"}
@@ -53,8 +61,8 @@ def test_create_makes_the_folder_with_its_config(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
-    assert Run.create(tmp_path, {"a": 1}).path == tmp_path
-    assert Run.open(tmp_path).config["a"] == 1
+    assert Run.create(tmp_path, CONFIG).path == tmp_path
+    assert Run.open(tmp_path).config["data"] == "idx"
 
 
 @pytest.mark.parametrize("name", ["config.json", "history.csv", ".hidden", "notes"])
@@ -94,7 +102,7 @@ def test_open_refuses_a_damaged_config(text: bytes, tmp_path: Path) -> None:
 
 
 def test_history_has_a_row_for_each_epoch_to_the_last_digit(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {})
+    run = Run.create(tmp_path / "run", CONFIG)
     records = [RECORD, RECORD._replace(epoch=2, test_elbo=-1 / 7)]
     for i, record in enumerate(records):
         run.append(record)
@@ -106,14 +114,14 @@ def test_history_has_a_row_for_each_epoch_to_the_last_digit(tmp_path: Path) -> N
 
 
 def test_metrics_are_written_as_they_are(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {})
+    run = Run.create(tmp_path / "run", CONFIG)
     for metrics in ({"test_elbo": -1 / 3, "ended": "done"}, {"ended": "interrupted"}):
         run.write_metrics(metrics)
         assert json.loads((run.path / "metrics.json").read_text()) == metrics
 
 
 def test_a_trained_model_comes_back(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {})
+    run = Run.create(tmp_path / "run", CONFIG)
     with Workers(1) as workers:
         trainer = Trainer(VAE(48, [16], 3), tiny(), Settings(), workers)
         run.save(trainer)
@@ -127,7 +135,7 @@ def test_a_trained_model_comes_back(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {})
+    run = Run.create(tmp_path / "run", CONFIG)
     with pytest.raises(RunError, match=r"checkpoint\.npz: found no such file"):
         run.load_model()
 

@@ -1,0 +1,88 @@
+"""Latent space: where the images lie in it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from ..errors import ArgumentError
+from .style import FONT, GREY, GRID, INK, MARGIN, PAPER, TICK, WIDTH, page, panel, save
+
+# Ten colours told apart under colour blindness (M. A. Petroff, arXiv:2107.02270), in
+# an order that parts the digits that lie together: 3, 5, 8 and 4, 7, 9.
+CLASSES = np.array(
+    [
+        ["#717581", "#94a4a2", "#b9ac70", "#3f90da", "#832db6"],
+        ["#bd1f01", "#a96b59", "#92dadd", "#ffa90e", "#e76300"],
+    ]
+).ravel()
+
+
+def latents(
+    codes: NDArray, labels: NDArray, path: Path, title: str, axes: tuple[str, str]
+) -> None:
+    """Draw codes (n, 2) in the colours of their integer labels (n,), axes named.
+
+    Each class is named at its median, or next to it where two names would overlap.
+    The circles at 1 and 2 sigma hold 39 % and 86 % of N(0, I).
+    """
+    codes, labels = np.asarray(codes), np.asarray(labels)
+    if codes.ndim != 2 or codes.shape[1] != 2 or len(codes) == 0:
+        raise ArgumentError(f"codes: found shape {codes.shape}, expected (n, 2)")
+    if labels.shape != codes.shape[:1] or labels.dtype.kind not in "iu":
+        raise ArgumentError(
+            f"labels: found {labels.dtype} of shape {labels.shape}, "
+            f"expected integers of shape {codes.shape[:1]}"
+        )
+    low = np.minimum(codes.min(axis=0), -2.0)
+    high = np.maximum(codes.max(axis=0), 2.0)
+    span = 1.06 * (high - low)
+    left, below = 0.85, 0.45
+    width = WIDTH - left - MARGIN
+    size = np.array([width, width * np.clip(span[1] / span[0], 0.6, 1.2)])
+    inch = max(span / size)  # in the units of the codes
+    figure, top = page(size[1] + below, title)
+    plane = panel(figure, left, top - size[1], size[0], size[1], axes)
+    start, end = (low + high - inch * size) / 2, (low + high + inch * size) / 2
+    plane.set(xlim=(start[0], end[0]), ylim=(start[1], end[1]), aspect="equal")
+    plane.grid(color=GRID, lw=0.8)
+    colours = CLASSES[labels % len(CLASSES)]
+    plane.scatter(codes[:, 0], codes[:, 1], s=5, c=colours, alpha=0.6, linewidths=0)
+    names = np.unique(labels)
+    medians = np.array([np.median(codes[labels == name], axis=0) for name in names])
+    places = _apart(medians, 0.25 * inch)
+    for name, at in zip(names, places, strict=True):
+        _halo(plane, at, f"{name}", INK, 17, CLASSES[name % len(CLASSES)])
+    angle = np.arange(8) * np.pi / 4
+    compass = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    for sigma in (1, 2):
+        plane.add_patch(Circle((0, 0), sigma, fill=False, ec=GREY, lw=0.8, zorder=2))
+        if sigma > 0.5 * inch:
+            gaps = np.linalg.norm(sigma * compass[:, None] - places, axis=2)
+            free = sigma * compass[gaps.min(axis=1).argmax()]
+            text = f"{sigma}\N{GREEK SMALL LETTER SIGMA}"
+            _halo(plane, free, text, GREY, TICK, PAPER)
+    save(figure, path)
+
+
+def _halo(
+    axes: Axes, at: Sequence[float], text: str, colour: str, size: float, rim: str
+) -> None:
+    """Write text centred on a point of the data, on a halo of paper with a rim."""
+    name = axes.text(at[0], at[1], text, color=colour, size=size, family=FONT)
+    name.set(ha="center", va="center")
+    rims = ((6, rim), (3.5, PAPER))
+    name.set_path_effects([withStroke(linewidth=w, foreground=c) for w, c in rims])
+
+
+def _apart(points: NDArray, gap: float) -> NDArray:
+    """Push points (n, 2) off each other until about `gap` lies between any two."""
+    for _ in range(100):
+        away = points[:, None] - points
+        distance = np.linalg.norm(away, axis=2, keepdims=True).clip(1e-9)
+        points = points + (np.maximum(gap / distance - 1, 0) * away / 2).sum(axis=1)
+    return points

@@ -1,0 +1,102 @@
+"""`numpyvae gradcheck`: what it covers, and that it fails when it should."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from test_citations import DERIVED, cited
+
+from numpyvae import backends, cli, kernels, selfcheck
+from numpyvae.selfcheck import SUBJECTS, run
+
+PLANTED = 1 + 1e-9
+
+
+def test_every_subject_is_right_with_either_code() -> None:
+    rows = list(run(trials=20, seed=1))
+    assert all(not row.faults and 0 < row.worst <= 1 for row in rows)
+    codes = [(row.subject.name, row.code) for row in rows]
+    assert (
+        len(set(codes))
+        == len(codes)
+        == len(SUBJECTS) + sum(s.has_twin for s in SUBJECTS)
+    )
+
+
+def test_every_pair_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = set()
+
+    def spy(name: str, function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            called.add(name)
+            return function(*args, **kwargs)
+
+        return call
+
+    for name in backends.FUNCTIONS:
+        monkeypatch.setattr(
+            backends.reference, name, spy(name, getattr(backends.reference, name))
+        )
+    assert all(not row.faults for row in run(trials=3, seed=0))
+    assert called == set(backends.FUNCTIONS)
+
+
+BACKWARDS = [n for n in backends.FUNCTIONS if n.endswith(("backward", "weights"))]
+PLACES = [
+    *(("reference", name) for name in BACKWARDS),
+    *(("compiled", name) for name in BACKWARDS if hasattr(kernels, name)),
+]
+
+
+@pytest.mark.parametrize(("code", "name"), PLACES)
+def test_a_planted_fault_is_found(
+    monkeypatch: pytest.MonkeyPatch, code: str, name: str
+) -> None:
+    """One gradient of one function, off by a billionth; a thousandth for compiled code.
+
+    For the compiled code the reference keeps right, as in life.
+    """
+    namespace = getattr(backends, code)
+    factor = PLANTED if code == "reference" else 1.001
+    function = getattr(namespace, name)
+
+    def spoilt(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = (
+            function(*args, out=out, **kwargs) if out is not None else function(*args)
+        )
+        last = result[-1] if isinstance(result, tuple) else result
+        last[...] = last * factor
+        return result
+
+    monkeypatch.setattr(namespace, name, spoilt)
+    faults = [row for row in run(trials=20, seed=0) if row.faults]
+    assert any(row.code == code for row in faults)
+
+
+def test_equations_are_derived() -> None:
+    for subject in SUBJECTS:
+        assert cited(f"Eq. {subject.equations}") <= DERIVED
+
+
+def test_shapes_begin_at_one_and_views_are_not_all_contiguous() -> None:
+    rng = np.random.default_rng(0)
+    arrays = [selfcheck._normal(rng, *selfcheck._sizes(rng, 2)) for _ in range(200)]
+    sizes = {n for array in arrays for n in array.shape}
+    assert sizes == set(range(1, 9))
+    assert any(not a.flags.c_contiguous and not a.flags.f_contiguous for a in arrays)
+
+
+def test_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    monkeypatch.setattr("numpyvae.commands.proof.QUICK", 2)
+    picture = tmp_path / "v.png"
+    assert cli.main(["gradcheck", "--plot", str(picture)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "every gradient is right" in lines[-1] and picture.stat().st_size > 10_000
+    monkeypatch.setattr(
+        backends.reference, "kl_backward", lambda dkl, mu, logvar: (-mu, logvar)
+    )
+    assert cli.main(["gradcheck"]) == 1
+    out = capsys.readouterr().out
+    assert "WRONG: mu" in out and "GRADIENTS WRONG" in out.splitlines()[-1]
