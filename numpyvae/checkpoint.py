@@ -16,17 +16,20 @@ from .optim import Adam
 def save_checkpoint(path: Path, model: VAE, optimizer: Adam, epoch: int) -> None:
     """Write the state after `epoch` epochs; until it is whole, the old file stands."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez(
-            file,
-            model=np.frombuffer(json.dumps(model.arguments()).encode(), np.uint8),
-            params=model.params.flat,
-            adam_m=optimizer.m,
-            adam_v=optimizer.v,
-            adam_step=optimizer.step,
-            epoch=epoch,
-        )
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                model=np.frombuffer(json.dumps(model.arguments()).encode(), np.uint8),
+                params=model.params.flat,
+                adam_m=optimizer.m,
+                adam_v=optimizer.v,
+                adam_step=optimizer.step,
+                epoch=epoch,
+            )
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_model(path: Path) -> VAE:

@@ -17,6 +17,7 @@ from .workers import Workers
 from .workspace import Workspace
 
 BLOCK = 500  # images that a thread takes at a time
+STREAM = 1  # beside the seed: noise of its own, not training's
 
 
 class Evaluation(NamedTuple):
@@ -41,7 +42,7 @@ def evaluate(
     threads; `dynamic` and `static` are therefore one thing here. Raises ArgumentError
     for images of another size than the model's.
     """
-    seeds = np.random.SeedSequence(seed)
+    seeds = np.random.SeedSequence([seed, STREAM])
     batches = Batches(images, binarize, np.random.default_rng(seeds))
     count = -(-len(images) // BLOCK)
     block_seeds = seeds.spawn(count)

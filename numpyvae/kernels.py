@@ -41,7 +41,7 @@ Input = Array | ActivePixels
 
 
 def active_pixels(bits: NDArray[np.uint8]) -> ActivePixels:
-    """List the active pixels of binary images; bits (B, D) uint8, each 0 or 1."""
+    """List the pixels that are not 0; bits (B, D) uint8."""
     columns = np.empty(bits.size + 1, np.int32)
     starts = np.empty(len(bits) + 1, np.int32)
     _list_active(bits, columns, starts)
@@ -55,7 +55,7 @@ def _list_active(bits, columns, starts):
         starts[i] = total
         for j in range(bits.shape[1]):
             columns[total] = j  # written always, kept when the pixel is active
-            total += int(bits[i, j])
+            total += int(bits[i, j] != 0)
     starts[bits.shape[0]] = total
 
 

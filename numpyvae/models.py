@@ -72,31 +72,28 @@ class VAE:
         same mirrored, or `decoder_hidden`. `compiled` chooses numba's kernels over the
         NumPy reference; both compute the same.
 
-        Raises ArgumentError for a width below 1, an unknown activation or a dtype that
-        is not a floating one.
+        Raises ArgumentError for a width below 1, an unknown activation, or a dtype that
+        is neither float32 nor float64 nor, for the reference alone, complex128.
         """
-        self.hidden = tuple(hidden)
+        self.hidden = _widths("hidden", hidden)
         self.decoder_hidden = self.hidden[::-1]
         if decoder_hidden is not None:
-            self.decoder_hidden = tuple(decoder_hidden)
-        for name, widths in {
-            "pixels": (pixels,),
-            "hidden": self.hidden,
-            "decoder_hidden": self.decoder_hidden,
-            "latent": (latent,),
-        }.items():
-            for width in widths:
-                expect_whole(name, width, 1)
+            self.decoder_hidden = _widths("decoder_hidden", decoder_hidden)
+        expect_whole("pixels", pixels, 1)
+        expect_whole("latent", latent, 1)
+        expect_whole("seed", seed, 0)
         if activation not in ACTIVATIONS:
             raise ArgumentError(
                 f"activation: found {activation!r}, expected one of "
                 + ", ".join(ACTIVATIONS)
             )
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64, np.complex128):
-            raise ArgumentError(
-                f"dtype: found {self.dtype}, expected float32, float64 or complex128"
-            )
+        kinds = ["float32", "float64"] + ["complex128"] * (not compiled)
+        try:
+            self.dtype = np.dtype(dtype)
+        except TypeError:
+            self.dtype = np.dtype(object)
+        if self.dtype.name not in kinds:
+            raise ArgumentError(f"dtype: found {dtype}, expected {' or '.join(kinds)}")
         self.pixels, self.latent, self.activation = pixels, latent, activation
         self.compiled = compiled
         self.pairs = backends.compiled if compiled else backends.reference
@@ -119,6 +116,7 @@ class VAE:
             "activation": self.activation,
             "decoder_hidden": list(self.decoder_hidden),
             "dtype": self.dtype.name,
+            "compiled": self.compiled,
         }
 
     def forward(self, x: Input, eps: Array, array: Allocate = fresh) -> Forward:
@@ -197,7 +195,7 @@ class VAE:
         forward = self.forward(x, eps)
         grads = self.params.like(np.empty_like(self.params.flat))
         self.backward(x, eps, forward, grads, beta)
-        return (forward.recon + beta * forward.kl).mean(), grads
+        return float((forward.recon + beta * forward.kl).mean()), grads
 
     def encode(self, x: Input) -> tuple[Array, Array]:
         """mu and logvar of q(z|x); x (B, D) in [0, 1] -> (B, Z), (B, Z)."""
@@ -216,3 +214,14 @@ class VAE:
     def sample(self, count: int, rng: np.random.Generator) -> Array:
         """The pixel means of `count` images with z from the prior -> (count, D)."""
         return self.decode(rng.standard_normal((count, self.latent)).astype(self.dtype))
+
+
+def _widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
+    """Hidden widths, checked."""
+    if not isinstance(widths, Sequence | np.ndarray) or isinstance(widths, str):
+        raise ArgumentError(
+            f"{name}: found {widths!r}, expected a list of widths, such as [400]"
+        )
+    for width in widths:
+        expect_whole(name, width, 1)
+    return tuple(int(width) for width in widths)

@@ -126,7 +126,7 @@ class Run:
         path = self.path / "history.csv"
         begin = not path.exists()
         with path.open("a", newline="") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             if begin:
                 writer.writerow(record._fields)
             writer.writerow(record)

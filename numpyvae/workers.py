@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import TypeVar
 
@@ -50,8 +50,10 @@ class Workers:
     def map(self, task: Callable[[int], Result], count: int) -> list[Result]:
         """[task(0), ..., task(count - 1)], in this order, when all have ended.
 
-        An error of a task is raised here.
+        The first error of a task is raised here, then.
         """
         if self._pool is None:
             return [task(i) for i in range(count)]
-        return list(self._pool.map(task, range(count)))
+        futures = [self._pool.submit(task, i) for i in range(count)]
+        wait(futures)
+        return [future.result() for future in futures]

@@ -105,8 +105,8 @@ def _rows(claims: Sequence[Claim]) -> list[Row]:
 def _dumbbells(
     axes: Axes, rows: Sequence[Row], height: float, ticks: Sequence[float]
 ) -> None:
-    decades = np.log10(ticks[-1] / ticks[0])
-    low, high = ticks[0] / 10 ** (decades / 15), ticks[-1] * 10 ** (decades / 6)
+    low = ticks[0] / 3
+    high = 6 * max(row.fault for row in rows if row.fault is not None)
     for row in rows:
         if row.fault is not None:
             real = max(row.real, ticks[0])  # an exact 0 stands at the first tick

@@ -18,8 +18,8 @@ from meaning import Array, Code
 
 from numpyvae.backends import compiled, reference
 
-SEED = 20260103  # of every claim; what 100 other seeds gave is beside the tests
-LIMIT, POWER = 5, 20  # the real code stays below, a planted fault goes beyond
+SEED = 20260103  # of every claim; over the seeds 0 to 39 the code reached 3.6 ...
+LIMIT, POWER = 5, 20  # ... and the weakest fault fell to 25.4 over 0 to 7
 
 Pair = tuple[Array, Array]
 
@@ -80,7 +80,7 @@ def mean_over_pixels(logits: Array, x: Array, out: Pair) -> Pair:
 
 
 def fresh_eps(dz: Array, eps: Array) -> Pair:
-    return dz, dz * np.random.default_rng(1).standard_normal(eps.shape)
+    return dz, dz * np.random.default_rng(SEED + 1).standard_normal(eps.shape)
 
 
 def z_is(z: Callable[[Array, Array, Array], Array]) -> Code:

@@ -279,8 +279,13 @@ def test_the_default_is_784_400_20_mirrored() -> None:
         ({"latent": 0}, "latent: found 0, expected a whole number"),
         ({"latent": "2"}, "latent: found '2', expected a whole number"),
         ({"activation": "rleu"}, "activation: found 'rleu', expected one of identity"),
-        ({"dtype": np.int32}, "dtype: found int32, expected float32, float64 or"),
-        ({"dtype": "float16"}, "dtype: found float16, expected float32, float64 or"),
+        ({"dtype": "int32"}, "dtype: found int32, expected float32 or float64"),
+        ({"dtype": "float16"}, "dtype: found float16, expected float32 or float64"),
+        ({"dtype": "nonsense"}, "dtype: found nonsense, expected float32"),
+        ({"dtype": "complex128"}, "dtype: found complex128, expected float32"),
+        ({"hidden": 400}, "hidden: found 400, expected a list of widths"),
+        ({"hidden": "400"}, "hidden: found '400', expected a list of widths"),
+        ({"seed": -1}, "seed: found -1, expected a whole number from 0 on"),
     ],
 )
 def test_bad_arguments_are_told(arguments: dict[str, Any], message: str) -> None:
