@@ -195,7 +195,7 @@ class VAE:
         forward = self.forward(x, eps)
         grads = self.params.like(np.empty_like(self.params.flat))
         self.backward(x, eps, forward, grads, beta)
-        return float((forward.recon + beta * forward.kl).mean()), grads
+        return (forward.recon + beta * forward.kl).mean().item(), grads
 
     def encode(self, x: Input) -> tuple[Array, Array]:
         """mu and logvar of q(z|x); x (B, D) in [0, 1] -> (B, Z), (B, Z)."""
