@@ -38,15 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--data",
         choices=datasets.NAMES,
-        default="strokes",
         help="strokes: built-in pen-drawn digits (default); mnist; idx: your own",
     )
     _add_data_dir(train)
     add(
         "--preset",
-        default="default",
         metavar="NAME",
-        help=f"where the other options start from: {', '.join(PRESETS)}",
+        help=f"where the other options start from: {', '.join(PRESETS)} (the first)",
     )
     add("--epochs", type=int, metavar="N", help="times through the training images")
     add("--batch-size", type=int, metavar="B", help="images per step")
@@ -69,6 +67,17 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, help="of weights, order, noise (default 0)")
     add("--threads", type=int, metavar="N", help="the result does not depend on it")
     add("--out", metavar="DIR", help="the run folder (default runs/PRESET-DATA)")
+    add(
+        "--checkpoint-every",
+        metavar="N",
+        help="save also within an epoch: every N batches, or seconds with an s: 60s",
+    )
+    add(
+        "--resume",
+        metavar="RUN",
+        help="go on with an interrupted run, to the same bits (with it go only "
+        "--epochs, --threads, --data-dir and --checkpoint-every)",
+    )
 
     sample = command("sample", commands.sample, "draw samples of a trained model")
     _add_run(sample)

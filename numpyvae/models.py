@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from . import backends
 from .errors import ArgumentError, expect_whole
-from .kernels import Input, active_pixels
+from .kernels import ActivePixels, Input, active_pixels
 from .networks import MLP
 from .ops import ACTIVATIONS, Array, activate
 from .params import Parameters, initialise
@@ -35,6 +35,18 @@ class Forward(NamedTuple):
     gs: list[Array]  # decoder: z, hidden layers, logits (B, D)
     p: Array  # (B, D) pixel means
     recon: Array  # (B,) -log p(x|z)
+
+    def first_overflow(self) -> str:
+        """The name of the first step whose results are not all finite, or ""."""
+        steps = {
+            **{f"encoder layer {i}": h for i, h in enumerate(self.hs[1:], 1)},
+            "the KL": self.kl,
+            "sigma": self.sigma,
+            **{f"decoder layer {i}": g for i, g in enumerate(self.gs[1:], 1)},
+            "the reconstruction": self.recon,
+        }
+        bad = (name for name, array in steps.items() if not np.isfinite(array).all())
+        return next(bad, "")
 
     @property
     def recon_sum(self) -> float:
@@ -65,15 +77,18 @@ class VAE:
         seed: int = 0,
         dtype: DTypeLike = np.float32,
         compiled: bool = True,
+        params: Array | None = None,
     ) -> None:
         """Build the networks and draw their parameters from `seed`.
 
         `hidden` are the widths of the encoder's hidden layers; the decoder's are the
         same mirrored, or `decoder_hidden`. `compiled` chooses numba's kernels over the
-        NumPy reference; both compute the same.
+        NumPy reference; both compute the same. `params` (P,) are taken, not copied,
+        in place of drawn ones.
 
         Raises ArgumentError for a width below 1, an unknown activation, or a dtype that
-        is neither float32 nor float64 nor, for the reference alone, complex128.
+        is neither float32 nor float64 nor, for the reference alone, complex128, and
+        ValueError for `params` of another size.
         """
         self.hidden = _widths("hidden", hidden)
         self.decoder_hidden = self.hidden[::-1]
@@ -104,8 +119,13 @@ class VAE:
             "decoder", (latent, *self.decoder_hidden, pixels), activation, on_data=False
         )
         shapes = self.encoder.shapes() | self.decoder.shapes()
-        self.params = Parameters.zeros(shapes, self.dtype)
-        initialise(self.params, np.random.default_rng(seed))
+        if params is None:
+            self.params = Parameters.zeros(shapes, self.dtype)
+            initialise(self.params, np.random.default_rng(seed))
+        elif params.dtype != self.dtype:
+            raise ArgumentError(f"params: found {params.dtype}, expected {self.dtype}")
+        else:
+            self.params = Parameters(shapes, params)
 
     def arguments(self) -> dict[str, Any]:
         """What to call VAE with to get this model again, but for its parameters."""
@@ -190,20 +210,34 @@ class VAE:
     ) -> tuple[float, Parameters]:
         """The loss, mean of recon + beta * kl in nats, and its gradient.
 
-        Shapes: x (B, D) in [0, 1], eps (B, Z).
+        Shapes: x (B, D) in [0, 1], eps (B, Z). Raises ArgumentError for other ones.
         """
+        self._expect_images(x)
+        _expect_matrix("eps", eps, self.latent)
+        if len(eps) != len(x):
+            raise ArgumentError(
+                f"eps: found {len(eps)} rows, expected {len(x)} as in x"
+            )
         forward = self.forward(x, eps)
         grads = self.params.like(np.empty_like(self.params.flat))
         self.backward(x, eps, forward, grads, beta)
         return (forward.recon + beta * forward.kl).mean().item(), grads
 
     def encode(self, x: Input) -> tuple[Array, Array]:
-        """mu and logvar of q(z|x); x (B, D) in [0, 1] -> (B, Z), (B, Z)."""
+        """mu and logvar of q(z|x); x (B, D) in [0, 1] -> (B, Z), (B, Z).
+
+        Raises ArgumentError for an x of another kind.
+        """
+        self._expect_images(x)
         h = self.encoder.forward(x, self.params, self.pairs, fresh)[-1]
         return h[:, : self.latent], h[:, self.latent :]
 
     def decode(self, z: Array) -> Array:
-        """The pixel means of p(x|z), in (0, 1); z (B, Z) -> (B, D)."""
+        """The pixel means of p(x|z), in (0, 1); z (B, Z) -> (B, D).
+
+        Raises ArgumentError for a z of another kind.
+        """
+        _expect_matrix("z", z, self.latent)
         logits = self.decoder.forward(z, self.params, self.pairs, fresh)[-1]
         return activate(logits, "sigmoid")
 
@@ -213,7 +247,30 @@ class VAE:
 
     def sample(self, count: int, rng: np.random.Generator) -> Array:
         """The pixel means of `count` images with z from the prior -> (count, D)."""
+        expect_whole("count", count, 1)
         return self.decode(rng.standard_normal((count, self.latent)).astype(self.dtype))
+
+    def _expect_images(self, x: Input) -> None:
+        if not isinstance(x, ActivePixels):
+            _expect_matrix("x", x, self.pixels)
+            if x.real.min(initial=0) < 0 or x.real.max(initial=0) > 1:
+                raise ArgumentError(
+                    f"x: found values from {x.real.min():g} to {x.real.max():g}, "
+                    "expected them in [0, 1]; `as_input` makes them from uint8 images"
+                )
+        elif x.width != self.pixels:
+            raise ArgumentError(f"x: found {x.width} pixels, expected {self.pixels}")
+
+
+def _expect_matrix(name: str, x: Array, columns: int) -> None:
+    """Raise ArgumentError unless x is a matrix (B, columns) of finite floats."""
+    expected = f"expected floats of shape (B, {columns})"
+    if not isinstance(x, np.ndarray):
+        raise ArgumentError(f"{name}: found {type(x).__name__}, {expected}")
+    if x.ndim != 2 or x.shape[1] != columns or x.dtype.kind not in "fc":
+        raise ArgumentError(f"{name}: found {x.dtype} of shape {x.shape}, {expected}")
+    if not np.isfinite(x).all():
+        raise ArgumentError(f"{name}: found NaN or infinity, expected finite numbers")
 
 
 def _widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:

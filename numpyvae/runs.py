@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import json
 import math
 import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import filelock
 import matplotlib
 import numba
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from . import __version__
-from .checkpoint import load_model, save_checkpoint
+from .checkpoint import load_checkpoint, model_of, save_checkpoint, write_atomically
 from .datasets import Dataset, load
 from .errors import ArgumentError, RunError
 from .models import VAE
 from .train import EpochRecord, Trainer
 
-KEYS = {"preset", "data", "data_dir", "image_shape", "model", "training"}
+LOCK = "run.lock"
+KEYS = {"preset", "data", "data_dir", "data_sha256", "image_shape", "model", "training"}
 
 
 def free_path(path: Path) -> Path:
@@ -30,6 +37,32 @@ def free_path(path: Path) -> Path:
         return path
     numbered = (path.with_name(f"{path.name}-{i}") for i in count(2))
     return next(candidate for candidate in numbered if not candidate.exists())
+
+
+def fingerprint(data: Dataset) -> str:
+    """The SHA-256 of all images and labels."""
+    digest = hashlib.sha256()
+    for array in (
+        data.train_images, data.train_labels, data.test_images, data.test_labels,
+    ):  # fmt: skip
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """All that the bits of a run depend on besides its config."""
+    blas = {
+        f"{p['internal_api']} {p.get('architecture', '')}" for p in threadpool_info()
+    }
+    return {
+        "numpyvae": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "matplotlib": matplotlib.__version__,
+        "machine": platform.machine(),
+        "blas": ", ".join(sorted(blas)),
+    }
 
 
 class Run:
@@ -50,30 +83,22 @@ class Run:
             if any(path.iterdir()):
                 raise RunError(
                     f"{path}: found a folder with files in it, expected a new or empty "
-                    "one; choose another with --out, or delete it"
+                    "one; choose another with --out, go on with --resume, or delete it"
                 )
-            config = config | {
-                "versions": {
-                    "numpyvae": __version__,
-                    "python": platform.python_version(),
-                    "numpy": np.__version__,
-                    "numba": numba.__version__,
-                    "matplotlib": matplotlib.__version__,
-                }
-            }
-            (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         except OSError as error:
             raise RunError(
                 f"{path}: found {error.strerror}, expected a folder to write to; "
                 "choose another with --out"
             ) from error
-        return cls(path, config)
+        run = cls(path, config | {"versions": versions()})
+        run.write_config()
+        return run
 
     @classmethod
     def open(cls, path: Path) -> Run:
         """An existing run. Raises RunError if `path` holds none."""
         try:
-            config = json.loads((path / "config.json").read_text())
+            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
             if not isinstance(config, dict) or not config.keys() >= KEYS:
                 raise ValueError(f"not a JSON object with {', '.join(sorted(KEYS))}")
         except FileNotFoundError:
@@ -88,18 +113,59 @@ class Run:
             ) from error
         return cls(path, config)
 
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training into this folder.
+
+        Raises RunError if one does already. The system frees the lock of a process that
+        is gone, however it went.
+        """
+        try:
+            with filelock.FileLock(self.path / LOCK, timeout=0):
+                yield
+        except filelock.Timeout:
+            raise RunError(
+                f"{self.path}: found another process training in it, expected none; "
+                "wait for it, or choose another folder"
+            ) from None
+
     def save(self, trainer: Trainer) -> None:
-        """Write checkpoint.npz."""
-        save_checkpoint(
-            self.path / "checkpoint.npz",
-            trainer.model,
-            trainer.optimizer,
-            trainer.epoch,
-        )
+        """Write the checkpoint, then history.csv, which is made from it."""
+        arrays, state = trainer.state()
+        state |= {"config": self.config, "model": trainer.model.arguments()}
+        save_checkpoint(self.path, arrays, state)
+        self.write_history(trainer.records)
+
+    def restore(self, trainer: Trainer) -> list[str]:
+        """Take a trainer to where this run's checkpoint stopped.
+
+        Returns a sentence for each version that is not the same as then. Raises
+        RunError, naming what differs, if config or data are not.
+        """
+        arrays, state = load_checkpoint(self.path)
+        model_of(arrays, state)
+        then = state["config"]
+        for name, value, before in _differences(self.config, then):
+            raise RunError(
+                f"{self.path}: found {name} {value!r} in config.json, "
+                f"expected {before!r} as in the checkpoint"
+            )
+        found = fingerprint(trainer.data)
+        if found != then["data_sha256"]:
+            raise RunError(
+                f"{self.path}: found other images than it was trained on (SHA-256 "
+                f"{found[:12]}...), expected {then['data_sha256'][:12]}..."
+            )
+        trainer.restore(arrays, state)
+        return [
+            f"{name}: found {now}, then {then['versions'].get(name)}: bits may differ"
+            for name, now in versions().items()
+            if now != then["versions"].get(name)
+        ]
 
     def load_model(self) -> VAE:
-        """The model of checkpoint.npz. Raises RunError if it is not this run's."""
-        model = load_model(self.path / "checkpoint.npz")
+        """The model of the checkpoint. Raises RunError if it is not this run's."""
+        model = model_of(*load_checkpoint(self.path))
         shape = self.config["image_shape"]
         if model.pixels != math.prod(shape):
             raise RunError(
@@ -121,17 +187,37 @@ class Run:
             )
         return data
 
-    def append(self, record: EpochRecord) -> None:
-        """Add an epoch to history.csv."""
-        path = self.path / "history.csv"
-        begin = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if begin:
-                writer.writerow(record._fields)
-            writer.writerow(record)
+    def write_config(self) -> None:
+        """Write config.json."""
+        self._write_json("config.json", self.config)
+
+    def write_history(self, records: Sequence[EpochRecord]) -> None:
+        """Write history.csv, a line for each epoch."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([EpochRecord._fields, *records])
+        write_atomically(self.path / "history.csv", text.getvalue().encode())
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json."""
-        text = json.dumps(metrics, indent=2) + "\n"
-        (self.path / "metrics.json").write_text(text)
+        self._write_json("metrics.json", metrics)
+
+    def _write_json(self, name: str, content: dict[str, Any]) -> None:
+        text = json.dumps(content, indent=2) + "\n"
+        write_atomically(self.path / name, text.encode())
+
+
+def _differences(
+    config: dict[str, Any], then: dict[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """What of a config that the bits depend on is not as it was: name, now, then."""
+    for key in ("data_sha256", "image_shape", "model", "training"):
+        now, before = config[key], then[key]
+        if key == "training":
+            now, before = ({**d, "epochs": 0, "threads": 0} for d in (now, before))
+        if isinstance(now, dict) and isinstance(before, dict):
+            for name in sorted(now.keys() | before.keys()):
+                if now.get(name) != before.get(name):
+                    yield f"{key}.{name}", now.get(name), before.get(name)
+        elif now != before:
+            yield key, now, before

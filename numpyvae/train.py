@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from .datasets.binarize import Batches
 from .errors import ArgumentError, DivergedError, expect_whole
 from .evaluate import evaluate
 from .models import VAE
+from .ops import Array
 from .optim import Adam
 from .workers import Workers, available_cores
 from .workspace import Workspace
@@ -82,8 +83,14 @@ class Trainer:
     ) -> None:
         """Allocate all that a step needs.
 
-        Raises ArgumentError if the images' size is not the model's.
+        Raises ArgumentError for arguments of another kind, or if the images' size is
+        not the model's.
         """
+        for name, value, kind in (("model", model, VAE), ("data", data, Dataset)):
+            if not isinstance(value, kind):
+                raise ArgumentError(
+                    f"{name}: found {type(value).__name__}, expected {kind.__name__}"
+                )
         if model.pixels != data.pixels:
             raise ArgumentError(
                 f"model: found {model.pixels} pixels, expected {data.pixels} "
@@ -100,7 +107,48 @@ class Trainer:
         self.shard_grads = [model.params.like(grad) for grad in self.grads]
         self.workspaces = [Workspace() for _ in range(SHARDS)]
         self.parts = [_shard(size, s) for s in range(SHARDS)]
-        self.epoch = 0
+        self.records: list[EpochRecord] = []
+        self.start, self.recon, self.kl, self.seconds = 0, 0.0, 0.0, 0.0
+        self.order_state = self.order_rng.bit_generator.state
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs that are done."""
+        return len(self.records)
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """All that `restore` needs to go on from here to the same bits.
+
+        The arrays are the trainer's own, to be written or copied at once; the rest is
+        made of what JSON can say.
+        """
+        arrays = {
+            "params": self.model.params.flat,
+            "adam_m": self.optimizer.m,
+            "adam_v": self.optimizer.v,
+        }
+        return arrays, {
+            "adam_step": self.optimizer.step,
+            "records": self.records,
+            "start": self.start,
+            "recon": self.recon,
+            "kl": self.kl,
+            "seconds": self.seconds,
+            "order_state": self.order_state,
+            "shard_states": [rng.bit_generator.state for rng in self.shard_rngs],
+        }
+
+    def restore(self, arrays: Mapping[str, Array], state: Mapping[str, Any]) -> None:
+        """Take over a state that `state` gave."""
+        self.model.params.flat[...] = arrays["params"]
+        self.optimizer.m[...] = arrays["adam_m"]
+        self.optimizer.v[...] = arrays["adam_v"]
+        self.optimizer.step = state["adam_step"]
+        self.records = [EpochRecord(*record) for record in state["records"]]
+        self.start, self.recon, self.kl = state["start"], state["recon"], state["kl"]
+        self.seconds, self.order_state = state["seconds"], state["order_state"]
+        for rng, generator in zip(self.shard_rngs, state["shard_states"], strict=True):
+            rng.bit_generator.state = generator
 
     def step(self, rows: NDArray[np.int64]) -> tuple[float, float]:
         """One step of Adam on the images `rows` (B,) -> summed recon and kl, in nats.
@@ -110,7 +158,7 @@ class Trainer:
 
         # An overflow is told below, once, as a DivergedError.
         @np.errstate(over="ignore", invalid="ignore")
-        def differentiate(s: int) -> tuple[float, float]:
+        def differentiate(s: int) -> tuple[float, float, str]:
             shard = rows[_shard(len(rows), s)]
             rng, array = self.shard_rngs[s], self.workspaces[s]
             images = self.batches.rows(shard, rng)
@@ -123,64 +171,75 @@ class Trainer:
                 x, eps, forward, self.shard_grads[s],
                 self.settings.beta, len(rows), array,
             )  # fmt: skip
-            return forward.recon_sum, forward.kl_sum
+            recon, kl = forward.recon_sum, forward.kl_sum
+            finite = math.isfinite(recon + kl)
+            return recon, kl, "" if finite else forward.first_overflow()
 
         @np.errstate(over="ignore", invalid="ignore")
         def update(s: int) -> None:
             self.optimizer.update(self.grads, self.parts[s])
 
-        recons, kls = zip(*self.workers.map(differentiate, SHARDS), strict=True)
-        recon, kl = sum(recons), sum(kls)
-        self._expect_finite(recon / len(rows), kl / len(rows))
+        shards = self.workers.map(differentiate, SHARDS)
+        recon, kl = sum(shard[0] for shard in shards), sum(shard[1] for shard in shards)
+        where = next((place for *_, place in shards if place), "")
+        self._expect_finite(recon / len(rows), kl / len(rows), where)
         self.optimizer.advance()
         self.workers.map(update, SHARDS)
         return recon, kl
 
     def run_epoch(
-        self, progress: bool = False, stop: Callable[[], bool] = lambda: False
+        self, progress: bool = False, after_batch: Callable[[], bool] = lambda: False
     ) -> EpochRecord | None:
         """Every training image once, in a new order, then the test set's ELBO.
 
-        `progress` shows a bar on a terminal. When `stop()` turns true, the epoch ends
-        after the batch at hand, and the result is None.
+        `progress` shows a bar on a terminal. When `after_batch()` is true, the epoch
+        stops there and the result is None; the next call goes on with its next batch.
         """
-        begin = time.perf_counter()
+        begin = time.perf_counter() - self.seconds
         n, size = len(self.batches), self.settings.batch_size
+        self.order_rng.bit_generator.state = self.order_state
         order = self.order_rng.permutation(n)
-        recon = kl = 0.0
         bar = tqdm(
-            range(0, n, size),
+            total=-(-n // size),
+            initial=self.start // size,
             desc=f"epoch {self.epoch + 1}",
             unit="batch",
             leave=False,
             disable=None if progress else True,
         )
-        for start in bar:
-            batch_recon, batch_kl = self.step(order[start : start + size])
-            recon += batch_recon
-            kl += batch_kl
-            if stop():
-                bar.close()
-                return None
+        with bar:
+            while self.start < n:
+                recon, kl = self.step(order[self.start : self.start + size])
+                self.start += size
+                self.recon += recon
+                self.kl += kl
+                self.seconds = time.perf_counter() - begin
+                bar.update()
+                if after_batch():
+                    return None
         test = evaluate(
             self.model, self.data.test_images, self.settings.binarize,
             self.settings.seed, self.workers,
         )  # fmt: skip
-        self._expect_finite(test.recon, test.kl)
-        self.epoch += 1
-        return EpochRecord(
-            self.epoch,
-            recon / n, kl / n, -(recon + kl) / n,
-            test.recon, test.kl, test.elbo,
+        self._expect_finite(test.recon, test.kl, "the test images")
+        recon, kl = self.recon / n, self.kl / n
+        record = EpochRecord(
+            self.epoch + 1, recon, kl, -(recon + kl), test.recon, test.kl, test.elbo,
             time.perf_counter() - begin,
         )  # fmt: skip
+        self.records.append(record)
+        self.start, self.recon, self.kl, self.seconds = 0, 0.0, 0.0, 0.0
+        self.order_state = self.order_rng.bit_generator.state
+        return record
 
-    def _expect_finite(self, recon: float, kl: float) -> None:
+    def _expect_finite(self, recon: float, kl: float, where: str) -> None:
         if not math.isfinite(recon + kl):
             raise DivergedError(
                 f"step {self.optimizer.step + 1}: found recon {recon:.4g} and KL "
-                f"{kl:.4g} nats, expected finite numbers; "
+                f"{kl:.4g} nats, not finite from {where} on; expected finite numbers: "
                 f"try a smaller lr than {self.settings.lr:g}"
+                + f" or beta than {self.settings.beta:g}"
+                * (self.settings.beta > 1)
             )
 
 
@@ -202,8 +261,9 @@ def train(
     chosen = Settings(**settings)
     with Workers(threads_for(chosen)) as workers:
         trainer = Trainer(model, data, chosen, workers)
-        records = [trainer.run_epoch(progress) for _ in range(chosen.epochs)]
-    return [record for record in records if record is not None]
+        for _ in range(chosen.epochs):
+            trainer.run_epoch(progress)
+    return trainer.records
 
 
 def threads_for(settings: Settings) -> int:

@@ -5,4 +5,11 @@ from .pictures import reconstruct, sample
 from .proof import gradcheck
 from .training import presets, train
 
-__all__ = ["evaluate_run", "gradcheck", "presets", "reconstruct", "sample", "train"]
+__all__ = [
+    "evaluate_run",
+    "gradcheck",
+    "presets",
+    "reconstruct",
+    "sample",
+    "train",
+]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +14,11 @@ from types import FrameType
 from typing import Any
 
 from ..datasets import Dataset, load
-from ..errors import DivergedError
+from ..errors import ArgumentError, DivergedError
 from ..evaluate import evaluate
 from ..models import VAE
 from ..presets import PRESETS, options_of
-from ..runs import Run, free_path
+from ..runs import Run, fingerprint, free_path
 from ..train import EpochRecord, Settings, Trainer, threads_for
 from ..workers import Workers
 from .pictures import draw
@@ -24,15 +28,37 @@ HISTORY = """\
   epoch    recon     KL     ELBO    recon     KL     ELBO   seconds"""
 
 
-def train(
-    data: str, data_dir: str | None, preset: str, out: str | None, **options: Any
-) -> int:
-    """Train a model into a new run folder; options that are None are the preset's.
+RESUMABLE = ("epochs", "threads", "data_dir", "checkpoint_every")
 
-    Returns the exit code: 0, or 130 after Ctrl-C.
+
+def train(resume: str | None, **options: Any) -> int:
+    """Train a model into a new run folder, or go on with the one to resume.
+
+    Options that are None are the preset's. Returns the exit code: 0, or 130 after
+    Ctrl-C.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    chosen = options_of(preset) | given
+    if resume is None:
+        return begin(**given)
+    for name in given.keys() - set(RESUMABLE):
+        raise ArgumentError(
+            f"--resume: found --{name.replace('_', '-')} with it, expected only "
+            + ", ".join("--" + option.replace("_", "-") for option in RESUMABLE)
+        )
+    return go_on(resume, **given)
+
+
+def begin(
+    data: str = "strokes",
+    data_dir: str | None = None,
+    preset: str = "default",
+    out: str | None = None,
+    checkpoint_every: str | None = None,
+    **options: Any,
+) -> int:
+    """Train a new model."""
+    due = Due(checkpoint_every)
+    chosen = options_of(preset) | options
     architecture = {
         name: chosen.pop(name) for name in ("hidden", "latent", "activation")
     }
@@ -46,6 +72,7 @@ def train(
             "preset": preset,
             "data": data,
             "data_dir": data_dir and str(Path(data_dir).resolve()),
+            "data_sha256": fingerprint(images),
             "image_shape": images.image_shape,
             "model": model.arguments(),
             "training": vars(settings),
@@ -53,50 +80,118 @@ def train(
     )
     threads = threads_for(settings)
     print(describe(images, model, settings, threads))
-    print(HISTORY)
-    records: list[EpochRecord] = []
-    with Workers(threads) as workers, first_interrupt() as interrupts:
+    with run.lock(), Workers(threads) as workers:
         trainer = Trainer(model, images, settings, workers)
         run.save(trainer)
+        return finish(run, trainer, due)
+
+
+def go_on(
+    folder: str,
+    data_dir: str | None = None,
+    checkpoint_every: str | None = None,
+    **changes: int,
+) -> int:
+    """Go on with a run where its checkpoint stopped, to the same bits.
+
+    `changes` are to its threads, or to its epochs, which may become more.
+    """
+    due = Due(checkpoint_every)
+    run = Run.open(Path(folder))
+    with run.lock():
+        run.config["training"] |= changes
+        settings = Settings(**run.config["training"])
+        images = run.load_data(data_dir)
+        model = VAE(**run.config["model"])
+        with Workers(threads_for(settings)) as workers:
+            trainer = Trainer(model, images, settings, workers)
+            for warning in run.restore(trainer):
+                print(f"numpyvae: {warning}", file=sys.stderr)
+            run.write_config()
+            print(describe(images, model, settings, threads_for(settings)))
+            return finish(run, trainer, due)
+
+
+class Due:
+    """When to save within an epoch: every N batches ("500") or seconds ("60s")."""
+
+    def __init__(self, every: str | None) -> None:
+        """Raises ArgumentError if `every` says neither."""
+        number = (every or "").removesuffix("s")
+        if every is not None and not (number.isascii() and number.isdigit()):
+            raise ArgumentError(
+                f"--checkpoint-every: found {every!r}, "
+                "expected batches, such as 500, or seconds, such as 60s"
+            )
+        self.every = int(number) if every else math.inf
+        self.seconds = every is not None and every.endswith("s")
+        self.last, self.batches = time.monotonic(), 0
+
+    def __call__(self) -> bool:
+        """Whether a save is due after the batch that has just been done."""
+        self.batches += 1
+        now = time.monotonic()
+        if (now - self.last if self.seconds else self.batches) < self.every:
+            return False
+        self.last, self.batches = now, 0
+        return True
+
+
+def finish(run: Run, trainer: Trainer, due: Due) -> int:
+    """Train the epochs that are left; save, draw, and say what was reached."""
+    model, settings, workers = trainer.model, trainer.settings, trainer.workers
+    print("\n".join([HISTORY, *map(line, trainer.records)]))
+    with first_signal() as signals:
+
+        def after_batch() -> bool:
+            if signals or due():
+                run.save(trainer)
+            return bool(signals)
+
         try:
-            while trainer.epoch < settings.epochs and not interrupts:
-                record = trainer.run_epoch(True, lambda: bool(interrupts))
+            while trainer.epoch < settings.epochs and not signals:
+                record = trainer.run_epoch(True, after_batch)
                 if record is not None:
-                    records.append(record)
-                    run.append(record)
                     run.save(trainer)
                     print(line(record), flush=True)
         except DivergedError as error:
-            run.write_metrics(metrics(records, model, str(error)))
+            run.write_metrics(metrics(trainer, str(error)))
             raise DivergedError(
-                f"{error}; {run.path} keeps the checkpoint of epoch {trainer.epoch}"
+                f"{error}; {run.path} keeps the last good checkpoint"
             ) from error
         interrupted = trainer.epoch < settings.epochs
-        if interrupted:
-            run.save(trainer)
-        test = evaluate(
-            model, images.test_images, settings.binarize, settings.seed, workers
-        )
-    run.write_metrics(metrics(records, model, "interrupted" if interrupted else "done"))
-    draw(run, model, images, settings, records, test.mu)
-    print(summary(run, settings, records, interrupted))
+        images = trainer.data.test_images
+        test = evaluate(model, images, settings.binarize, settings.seed, workers)
+    run.write_metrics(metrics(trainer, "interrupted" if interrupted else "done"))
+    draw(run, model, trainer.data, settings, trainer.records, test.mu)
+    print(summary(run, trainer))
     return 130 if interrupted else 0
 
 
 @contextmanager
-def first_interrupt() -> Iterator[list[int]]:
-    """A list that the first Ctrl-C adds to; the second one is Python's own."""
-    interrupts: list[int] = []
+def first_signal() -> Iterator[list[int]]:
+    """A list that the first Ctrl-C or SIGTERM adds to; the second one is Python's own.
+
+    Only the main thread may set handlers; elsewhere the list stays empty.
+    """
+    signals: list[int] = []
+    before: dict[int, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
-        interrupts.append(number)
-        signal.signal(number, before)
+        signals.append(number)
+        restore()
 
-    before = signal.signal(signal.SIGINT, note)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, note)
     try:
-        yield interrupts
+        yield signals
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 def describe(data: Dataset, model: VAE, settings: Settings, threads: int) -> str:
@@ -128,25 +223,25 @@ def line(record: EpochRecord) -> str:
     return columns.format(epoch, *nats, seconds)
 
 
-def metrics(records: list[EpochRecord], model: VAE, ended: str) -> dict[str, Any]:
+def metrics(trainer: Trainer, ended: str) -> dict[str, Any]:
     """What metrics.json says: the last epoch, and how the run ended."""
+    records = trainer.records
     last = records[-1]._asdict() if records else {}
     return last | {
         "seconds": sum(record.seconds for record in records),
-        "parameters": model.params.flat.size,
+        "parameters": trainer.model.params.flat.size,
         "ended": ended,
     }
 
 
-def summary(
-    run: Run, settings: Settings, records: list[EpochRecord], interrupted: bool
-) -> str:
+def summary(run: Run, trainer: Trainer) -> str:
     """The last lines: what was reached, and where the pictures are."""
+    records, epochs = trainer.records, trainer.settings.epochs
     lines = []
-    if interrupted:
+    if len(records) < epochs:
         lines.append(
-            f"interrupted in epoch {len(records) + 1} of {settings.epochs}; "
-            "checkpoint.npz holds the last batch's state"
+            f"interrupted in epoch {len(records) + 1} of {epochs}; "
+            f"`numpyvae train --resume {run.path}` goes on from there"
         )
     if records:
         last = records[-1]

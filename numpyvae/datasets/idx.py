@@ -2,18 +2,18 @@
 
 A header of big-endian 32-bit words (type and number of dimensions, then the
 sizes), then the bytes. A file may come from anywhere, so nothing it claims is
-believed before it is checked.
+believed before it is checked, and no memory is taken before bytes have come.
 """
 
-import gzip
 import hashlib
-import io
 import math
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ TEST_LABELS = "t10k-labels-idx1-ubyte"
 
 MAX_BYTES = 2**31
 CHUNK_BYTES = 2**20
+GZIP_CHUNK = 2**16  # compressed bytes; they may hold a thousand times as many
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTES = 0x0800  # the first word of a file is this + the dimensions
 AGAIN = "delete it and download it again"
@@ -42,25 +43,18 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]
     claims more than `MAX_BYTES`.
     """
     try:
+        status = os.stat(path)
+        # Asked before it is opened: to open a pipe waits for someone to write.
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{path}: no regular file; expected an IDX file")
         with open(path, "rb") as file:
-            compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        with gzip.open(path) if compressed else open(path, "rb") as stream:
-            shape = _read_shape(path, stream, dimensions)
-            expected = math.prod(shape)
-            data = _read_at_most(stream, expected + 1)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            return _parse(file, status.st_size, path, dimensions)
+    except zlib.error as error:
         raise DataError(f"{path}: damaged gzip file ({error}); {AGAIN}") from error
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); check its name and permissions"
         ) from error
-    if len(data) != expected:
-        found = len(data) if len(data) < expected else f"more than {expected}"
-        raise DataError(
-            f"{path}: {found} bytes after the header, expected {expected} for "
-            f"{_times(shape)}; {AGAIN}"
-        )
-    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def load_idx(data_dir: str | os.PathLike[str]) -> Dataset:
@@ -133,38 +127,99 @@ def _find_or_refuse(directory: Path, name: str) -> Path:
     return path
 
 
+class _Gunzip:
+    """Reads what the one member of a gzip file holds, no further than asked.
+
+    Unlike gzip.GzipFile it takes nothing behind that member, not even zeros.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._engine = zlib.decompressobj(wbits=31)  # gzip's header and checksums
+
+    def read(self, count: int) -> bytes:
+        """Return 1 to `count` bytes, none at the end; count is at least 1.
+
+        Raises zlib.error if the file is damaged, cut or goes on behind its end.
+        """
+        while not self._engine.eof:
+            compressed = self._engine.unconsumed_tail or self._file.read(GZIP_CHUNK)
+            if data := self._engine.decompress(compressed, count):
+                return data
+            if not compressed:
+                raise zlib.error("it ends too early")
+        if self._engine.unused_data or self._file.read(1):
+            raise zlib.error("more bytes behind its end")
+        return b""
+
+
+def _parse(
+    file: BinaryIO, size: int, name: str | os.PathLike[str], dimensions: int
+) -> NDArray[np.uint8]:
+    """Return the array in a file of `size` bytes; `name` is for the messages.
+
+    Raises DataError, or zlib.error for a damaged gzip file.
+    """
+    compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    file.seek(0)
+    stream = _Gunzip(file) if compressed else file
+    shape = _read_shape(name, stream, dimensions)
+    expected = math.prod(shape)
+    behind_header = size - 4 * (1 + dimensions)
+    if not compressed and behind_header != expected:
+        raise _wrong_count(name, str(behind_header), shape)
+    data = _read_at_most(stream, expected + 1)
+    if len(data) > expected:
+        raise _wrong_count(name, f"more than {expected}", shape)
+    if len(data) < expected:
+        raise _wrong_count(name, str(len(data)), shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
 def _read_shape(
-    path: str | os.PathLike[str], stream: io.BufferedIOBase, dimensions: int
+    name: str | os.PathLike[str], stream: BinaryIO | _Gunzip, dimensions: int
 ) -> tuple[int, ...]:
     """Read the header; refuse it unless it announces a possible array."""
     length = 4 * (1 + dimensions)
     header = _read_at_most(stream, length)
     if len(header) < length:
         raise DataError(
-            f"{path}: {len(header)} bytes, expected an IDX header of {length}; {AGAIN}"
+            f"{name}: {len(header)} bytes, expected an IDX header of {length}; {AGAIN}"
         )
     first, *shape = struct.unpack(f">{1 + dimensions}I", header)
     if first != UNSIGNED_BYTES + dimensions:
         raise DataError(
-            f"{path}: starts with 0x{first:08x}, expected "
+            f"{name}: starts with 0x{first:08x}, expected "
             f"0x{UNSIGNED_BYTES + dimensions:08x} (unsigned bytes, {dimensions} "
             "dimensions); check that images and labels are not swapped, or "
             "download it again"
         )
     if not 0 < math.prod(shape) <= MAX_BYTES:
         raise DataError(
-            f"{path}: announces {_times(shape)} bytes, expected 1 to {MAX_BYTES}; "
+            f"{name}: announces {_times(shape)} bytes, expected 1 to {MAX_BYTES}; "
             f"{AGAIN}"
         )
     return tuple(shape)
 
 
-def _read_at_most(stream: io.BufferedIOBase, count: int) -> bytearray:
+def _read_at_most(stream: BinaryIO | _Gunzip, count: int) -> bytearray:
     """Read `count` bytes or to the end, allocating only for what is there."""
     data = bytearray()
-    while chunk := stream.read(min(CHUNK_BYTES, count - len(data))):
+    while left := count - len(data):
+        chunk = stream.read(min(CHUNK_BYTES, left))
+        if not chunk:
+            break
         data += chunk
     return data
+
+
+def _wrong_count(
+    name: str | os.PathLike[str], found: str, shape: Sequence[int]
+) -> DataError:
+    return DataError(
+        f"{name}: {found} bytes after the header, expected {math.prod(shape)} for "
+        f"{_times(shape)}; {AGAIN}"
+    )
 
 
 def _times(shape: Sequence[int]) -> str:
