@@ -1,7 +1,7 @@
 """How small a fault `gradcheck` finds, and that it finds none where there is none.
 
 `python -m tests.sensitivity [--models N] [--plot PNG]`: random VAEs, of each one block
-of the gradient scaled by 1 + d. Beside it, the same faults under the criteria of others:
+of the gradient scaled by 1 + d. Beside it, the same faults by the criteria of others:
 torch.autograd.gradcheck's (central differences, rtol 1e-3, atol 1e-5), and central
 differences held to a relative 1e-6.
 """

@@ -46,7 +46,7 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]
         status = os.stat(path)
         # Asked before it is opened: to open a pipe waits for someone to write.
         if not stat.S_ISREG(status.st_mode):
-            raise DataError(f"{path}: no regular file; expected an IDX file")
+            raise DataError(f"{path}: a directory, pipe or device, expected a file")
         with open(path, "rb") as file:
             return _parse(file, status.st_size, path, dimensions)
     except zlib.error as error:

@@ -11,8 +11,11 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from tqdm import tqdm
 
 from ..errors import DataError
 from .dataset import Dataset
@@ -32,6 +35,9 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
 )
+SCHEME = "https://"  # the only one, also after a redirect
+TIMEOUT_SECONDS = (10, 30)  # to connect, and between bytes
+CHUNK_BYTES = 2**16
 
 
 class Download(NamedTuple):
@@ -115,12 +121,18 @@ def _load_checked(directory: Path) -> Dataset:
 def _download(names: list[str], directory: Path, progress: bool) -> None:
     """Put NAME.gz for all names into `directory`, from the first mirror that works.
 
-    A file comes under its final name only once its SHA-256 is right. Raises
-    DataError if every mirror failed.
+    A file comes under its final name only once its SHA-256 is right; until then it
+    has a temporary one, which an interruption removes. Raises DataError if every
+    mirror failed.
     """
     import pooch
 
     registry = {f"{name}.gz": f"sha256:{DOWNLOADS[name].gz_sha256}" for name in names}
+    for file in registry:
+        if os.path.exists(directory / file):  # pooch would wait for a pipe's bytes
+            raise DataError(
+                f"{directory / file}: a directory, pipe or device, expected a file; delete it"
+            )
     if progress:
         megabytes = sum(DOWNLOADS[name].gz_bytes for name in names) / 1e6
         print(f"MNIST: downloading {megabytes:.1f} MB to {directory}", file=sys.stderr)
@@ -129,8 +141,10 @@ def _download(names: list[str], directory: Path, progress: bool) -> None:
         source = pooch.create(directory, mirror, registry=registry, retry_if_failed=1)
         try:
             with _silent(pooch.get_logger()):
-                for file in registry:
-                    source.fetch(file, downloader=pooch.HTTPDownloader(progress))
+                for name in names:
+                    expected = DOWNLOADS[name].gz_bytes
+                    fetch = partial(_fetch, expected=expected, progress=progress)
+                    source.fetch(f"{name}.gz", downloader=fetch)
             return
         except (OSError, ValueError) as error:
             failures.append(f"{mirror}: {textwrap.shorten(str(error), 400)}")
@@ -139,6 +153,38 @@ def _download(names: list[str], directory: Path, progress: bool) -> None:
         f"--data-dir DIR or set {ENVIRONMENT}, or use the built-in --data strokes; "
         f"tried {' and '.join(failures)}"
     )
+
+
+def _fetch(
+    url: str, output_file: str, _: object, *, expected: int, progress: bool
+) -> None:
+    """Write to the file the `expected` bytes that `url` serves.
+
+    Raises ValueError for fewer bytes, for more (none of which are written), and if
+    `url` or a redirect is not https; OSError if it can't be had.
+    """
+    import requests  # comes with pooch, and is as slow to import
+
+    left = expected
+    with requests.Session() as session:
+        session.adapters = {SCHEME: session.adapters[SCHEME]}
+        try:
+            response = session.get(url, stream=True, timeout=TIMEOUT_SECONDS)
+        except requests.exceptions.InvalidSchema as error:
+            raise ValueError(f"expected {SCHEME} all the way: {error}") from error
+        bar = tqdm(total=expected, unit="B", unit_scale=True, disable=not progress)
+        with response, bar, open(output_file, "wb") as file:
+            response.raise_for_status()
+            for chunk in response.iter_content(CHUNK_BYTES):
+                left -= len(chunk)
+                if left < 0:
+                    raise ValueError(f"more bytes than the expected {expected}")
+                file.write(chunk)
+                bar.update(len(chunk))
+            file.flush()
+            os.fsync(file.fileno())
+    if left:
+        raise ValueError(f"{expected - left} bytes, expected {expected}")
 
 
 @contextmanager
