@@ -21,7 +21,14 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from . import __version__
-from .checkpoint import load_checkpoint, model_of, save_checkpoint, write_atomically
+from .checkpoint import (
+    NAME,
+    PREVIOUS,
+    load_checkpoint,
+    model_of,
+    save_checkpoint,
+    write_atomically,
+)
 from .datasets import Dataset, load
 from .errors import ArgumentError, RunError
 from .models import VAE
@@ -135,6 +142,10 @@ class Run:
         state |= {"config": self.config, "model": trainer.model.arguments()}
         save_checkpoint(self.path, arrays, state)
         self.write_history(trainer.records)
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is anything to restore."""
+        return any((self.path / name).exists() for name in (NAME, PREVIOUS))
 
     def restore(self, trainer: Trainer) -> list[str]:
         """Take a trainer to where this run's checkpoint stopped.

@@ -27,7 +27,6 @@ HISTORY = """\
            ------- train -------    -------- test -------
   epoch    recon     KL     ELBO    recon     KL     ELBO   seconds"""
 
-
 RESUMABLE = ("epochs", "threads", "data_dir", "checkpoint_every")
 
 
@@ -92,9 +91,9 @@ def go_on(
     checkpoint_every: str | None = None,
     **changes: int,
 ) -> int:
-    """Go on with a run where its checkpoint stopped, to the same bits.
+    """Go on with a run where its checkpoint stopped, or from the start if it has none.
 
-    `changes` are to its threads, or to its epochs, which may become more.
+    It ends with the bits of a run that was never stopped. `changes` are to its threads, or to its epochs, which may become more.
     """
     due = Due(checkpoint_every)
     run = Run.open(Path(folder))
@@ -102,11 +101,12 @@ def go_on(
         run.config["training"] |= changes
         settings = Settings(**run.config["training"])
         images = run.load_data(data_dir)
-        model = VAE(**run.config["model"])
+        model = VAE(**run.config["model"], seed=settings.seed)
         with Workers(threads_for(settings)) as workers:
             trainer = Trainer(model, images, settings, workers)
-            for warning in run.restore(trainer):
-                print(f"numpyvae: {warning}", file=sys.stderr)
+            if run.has_checkpoint():  # else it was killed before the first one
+                for warning in run.restore(trainer):
+                    print(f"numpyvae: {warning}", file=sys.stderr)
             run.write_config()
             print(describe(images, model, settings, threads_for(settings)))
             return finish(run, trainer, due)
