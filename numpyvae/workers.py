@@ -7,10 +7,11 @@ release the GIL, so plain Python threads around serial code use them all.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -25,15 +26,24 @@ def available_cores() -> int:
 
 
 class Workers:
-    """A pool of threads to be used in a `with` block."""
+    """The caller's thread and some helpers, to be used in a `with` block."""
 
     def __init__(self, threads: int) -> None:
         """With one thread, everything runs in the caller's."""
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._inboxes: list[SimpleQueue[Any]] = [
+            SimpleQueue() for _ in range(threads - 1)
+        ]
+        self._finished: SimpleQueue[None] = SimpleQueue()
 
     def __enter__(self) -> Workers:
-        """Keep BLAS to one thread from here on."""
+        """Keep BLAS to one thread from here on, and start the helpers."""
         self._limits = threadpool_limits(1, "blas")
+        self._helpers = [
+            threading.Thread(target=self._serve, args=(inbox,), daemon=True)
+            for inbox in self._inboxes
+        ]
+        for helper in self._helpers:
+            helper.start()
         return self
 
     def __exit__(
@@ -42,18 +52,41 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give BLAS its threads back and end the pool's."""
+        """End the helpers and give BLAS its threads back."""
+        for inbox in self._inboxes:
+            inbox.put(None)
+        for helper in self._helpers:
+            helper.join()
         self._limits.restore_original_limits()
-        if self._pool is not None:
-            self._pool.shutdown()
 
     def map(self, task: Callable[[int], Result], count: int) -> list[Result]:
         """[task(0), ..., task(count - 1)], in this order, when all have ended.
 
-        The first error of a task is raised here, then.
+        Every thread takes every so-manieth task, the caller's the first. The first
+        error of a task is raised here, then.
         """
-        if self._pool is None:
-            return [task(i) for i in range(count)]
-        futures = [self._pool.submit(task, i) for i in range(count)]
-        wait(futures)
-        return [future.result() for future in futures]
+        outcomes: list[Any] = [None] * count
+        threads = 1 + len(self._inboxes)
+
+        def run(first: int) -> None:
+            for i in range(first, count, threads):
+                try:
+                    outcomes[i] = True, task(i)
+                except BaseException as error:
+                    outcomes[i] = False, error
+
+        for first, inbox in enumerate(self._inboxes, 1):
+            inbox.put((run, first))
+        run(0)
+        for _ in self._inboxes:
+            self._finished.get()
+        for fine, result in outcomes:
+            if not fine:
+                raise result
+        return [result for _, result in outcomes]
+
+    def _serve(self, inbox: SimpleQueue[Any]) -> None:
+        while (order := inbox.get()) is not None:
+            run, first = order
+            run(first)
+            self._finished.put(None)

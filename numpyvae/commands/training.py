@@ -93,7 +93,8 @@ def go_on(
 ) -> int:
     """Go on with a run where its checkpoint stopped, or from the start if it has none.
 
-    It ends with the bits of a run that was never stopped. `changes` are to its threads, or to its epochs, which may become more.
+    It ends with the bits of a run that was never stopped. `changes` are to its
+    threads, or to its epochs, which may become more.
     """
     due = Due(checkpoint_every)
     run = Run.open(Path(folder))

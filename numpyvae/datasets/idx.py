@@ -49,8 +49,6 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]
             raise DataError(f"{path}: a directory, pipe or device, expected a file")
         with open(path, "rb") as file:
             return _parse(file, status.st_size, path, dimensions)
-    except zlib.error as error:
-        raise DataError(f"{path}: damaged gzip file ({error}); {AGAIN}") from error
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); check its name and permissions"
@@ -156,19 +154,19 @@ class _Gunzip:
 def _parse(
     file: BinaryIO, size: int, name: str | os.PathLike[str], dimensions: int
 ) -> NDArray[np.uint8]:
-    """Return the array in a file of `size` bytes; `name` is for the messages.
-
-    Raises DataError, or zlib.error for a damaged gzip file.
-    """
+    """Return the array in a file of `size` bytes; `name` is for the messages."""
     compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     file.seek(0)
     stream = _Gunzip(file) if compressed else file
-    shape = _read_shape(name, stream, dimensions)
-    expected = math.prod(shape)
-    behind_header = size - 4 * (1 + dimensions)
-    if not compressed and behind_header != expected:
-        raise _wrong_count(name, str(behind_header), shape)
-    data = _read_at_most(stream, expected + 1)
+    try:
+        shape = _read_shape(name, stream, dimensions)
+        expected = math.prod(shape)
+        behind_header = size - 4 * (1 + dimensions)
+        if not compressed and behind_header != expected:
+            raise _wrong_count(name, str(behind_header), shape)
+        data = _read_at_most(stream, expected + 1)
+    except zlib.error as error:
+        raise DataError(f"{name}: damaged gzip file ({error}); {AGAIN}") from error
     if len(data) > expected:
         raise _wrong_count(name, f"more than {expected}", shape)
     if len(data) < expected:

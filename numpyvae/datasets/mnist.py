@@ -131,7 +131,8 @@ def _download(names: list[str], directory: Path, progress: bool) -> None:
     for file in registry:
         if os.path.exists(directory / file):  # pooch would wait for a pipe's bytes
             raise DataError(
-                f"{directory / file}: a directory, pipe or device, expected a file; delete it"
+                f"{directory / file}: a directory, pipe or device, expected a file; "
+                "delete it"
             )
     if progress:
         megabytes = sum(DOWNLOADS[name].gz_bytes for name in names) / 1e6
