@@ -5,6 +5,7 @@ Optimizer, checkpoint and gradient check see one array; a layer sees its W and b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -26,20 +27,20 @@ class Parameters(Mapping[str, Array]):
         """Lay the blocks of `shapes` one after the other over `flat` (P,)."""
         self.shapes = dict(shapes)
         self.flat = flat
-        size = sum(int(np.prod(shape)) for shape in self.shapes.values())
+        size = sum(math.prod(shape) for shape in self.shapes.values())
         if flat.shape != (size,):
             raise ValueError(f"the table needs {(size,)}, the vector has {flat.shape}")
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in self.shapes.items():
-            stop = start + int(np.prod(shape))
+            stop = start + math.prod(shape)
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
 
     @classmethod
     def zeros(cls, shapes: Shapes, dtype: DTypeLike) -> Parameters:
         """A vector of zeros for the table."""
-        size = sum(int(np.prod(shape)) for shape in shapes.values())
+        size = sum(math.prod(shape) for shape in shapes.values())
         return cls(shapes, np.zeros(size, dtype))
 
     def like(self, flat: Array) -> Parameters:

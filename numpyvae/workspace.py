@@ -1,5 +1,6 @@
 """Arrays that a step writes to: allocated once, used again at the next step."""
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -33,7 +34,7 @@ class Workspace:
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """The array `name`, grown if it is too small."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         array = self._arrays.get(name)
         if array is None or array.size < size or array.dtype != dtype:
             array = self._arrays[name] = np.empty(size, dtype)
