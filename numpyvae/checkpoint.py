@@ -94,8 +94,8 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> No
         _sync_directory(path.parent)
     except OSError as error:
         raise RunError(
-            f"{path}: found {error.strerror}, expected to write {len(content):,} bytes; "
-            "what was saved before is kept"
+            f"{path}: found {error.strerror}, expected to write "
+            f"{len(content):,} bytes; what was saved before is kept"
         ) from error
 
 

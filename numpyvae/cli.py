@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -97,6 +99,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=int, help="of pixels and z (default: the run's)"
     )
     evaluate.add_argument("--threads", type=int, metavar="N")
+    evaluate.add_argument(
+        "--samples",
+        type=int,
+        metavar="K",
+        help="estimate also -log p(x), with K samples for each image",
+    )
 
     text = "check every gradient of the package against its derivative"
     gradcheck = command("gradcheck", commands.gradcheck, text)
@@ -135,7 +143,26 @@ def _add_picture(parser: argparse.ArgumentParser, name: str, count: int) -> None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 2 for bad input, 130 for Ctrl-C."""
+    """Run one command; returns the exit code: 0, 2 for bad input, 130 for Ctrl-C.
+
+    It is 141 if whoever read the output has gone, as after `| head -1`.
+    """
+    _prepare_streams()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        _give_up_stdout()
+        if isinstance(error, BrokenPipeError):
+            return 141
+        print(f"numpyvae: output: {error.strerror or error}", file=sys.stderr)
+        return 2
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run one command, and tell its errors but those of the output."""
     options = vars(build_parser().parse_args(arguments))
     run = options.pop("run")
     try:
@@ -144,6 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"numpyvae: {error}", file=sys.stderr)
         return 2
     except OSError as error:
+        if error.filename is None:
+            raise
         print(f"numpyvae: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except MemoryError as error:
@@ -152,3 +181,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("numpyvae: aborted", file=sys.stderr)
         return 130
+
+
+def _prepare_streams() -> None:
+    """Let printing work where a stream is closed or knows few characters."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(nowhere, "w", closefd=False))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up_stdout() -> None:
+    """Where its buffer can't be written, keep Python from trying again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

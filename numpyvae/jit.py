@@ -1,9 +1,12 @@
 """How this project compiles a loop."""
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numba
+from numba.core.caching import FunctionCache
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -11,15 +14,33 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
     The error model "python" would put that test in every loop and stop it from being
     vectorized. `contract` and `reassoc` let a sum be vectorized and, unlike full
-    fastmath, leave NaN and infinity their meaning. Where numba finds no directory for
-    its cache, the function is compiled anew in each process.
+    fastmath, leave NaN and infinity their meaning. Where there is no place for numba's
+    cache, the function is compiled anew in each process.
     """
-    options: dict[str, Any] = {
-        "nogil": True,
-        "error_model": "numpy",
-        "fastmath": {"contract", "reassoc"},
-    }
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        return numba.njit(**options)(function)
+    compiled: Any = numba.njit(
+        nogil=True, error_model="numpy", fastmath={"contract", "reassoc"}
+    )(function)
+    # Without a home, numba would make a folder called "~" in the current one.
+    placed = os.environ.get("NUMBA_CACHE_DIR") or os.path.expanduser("~") != "~"
+    if placed and compiled is not function:  # as it is with NUMBA_DISABLE_JIT=1
+        with suppress(RuntimeError):  # no directory can be written
+            compiled._cache = _Cache(function)
+    return compiled
+
+
+class _Cache(FunctionCache):
+    """numba's cache, of which a damaged file or a full disk is no error."""
+
+    def load_overload(self, *key: Any) -> Any:
+        """The compiled code; None, and an empty cache, if it can't be read."""
+        try:
+            return super().load_overload(*key)
+        except Exception:  # whatever unpickling half a file raises
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, *key_and_code: Any) -> None:
+        """Keep the compiled code if the disk lets us."""
+        with suppress(OSError):
+            super().save_overload(*key_and_code)
