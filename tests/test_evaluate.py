@@ -7,8 +7,15 @@ from numpy.typing import NDArray
 
 from numpyvae import VAE
 from numpyvae.errors import ArgumentError
-from numpyvae.evaluate import BLOCK, Evaluation, evaluate, principal_plane
+from numpyvae.evaluate import (
+    BLOCK,
+    Evaluation,
+    evaluate,
+    likelihood,
+    principal_plane,
+)
 from numpyvae.workers import Workers
+from numpyvae.workspace import fresh
 
 LATENT = 3
 COUNT = 2 * BLOCK + 77  # three blocks, the last one short
@@ -144,3 +151,47 @@ def test_one_latent_is_set_beside_a_zero_and_two_stay() -> None:
     assert np.array_equal(principal_plane(codes), codes)
     alone = principal_plane(codes[:, :1])
     assert np.array_equal(alone, np.stack([codes[:, 0], np.zeros(20)], axis=1))
+
+
+def exact_nll(vae: VAE, x: NDArray[np.float64]) -> float:
+    """-log p(x), mean over images, by the trapezium rule over the only latent."""
+    z = np.linspace(-9, 9, 4001)
+    logits = vae.decoder.forward(z[:, None], vae.params, vae.pairs, fresh)[-1]
+    log_prior = -(z * z + np.log(2 * np.pi)) / 2
+    log_joint = x @ logits.T - np.logaddexp(0, logits).sum(axis=1) + log_prior
+    return -np.log(np.exp(log_joint).sum(axis=1) * (z[1] - z[0])).mean()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_importance_weighted_estimate_falls_to_the_truth(compiled: bool) -> None:
+    """One latent, where log p(x) is an integral that a sum over a grid gives."""
+    vae = VAE(12, (5,), 1, "tanh", dtype=np.float64, compiled=compiled, seed=3)
+    vae.params.flat *= 1.5
+    images = np.random.default_rng(0).integers(0, 2, (60, 3, 4), np.uint8) * 255
+    truth = exact_nll(vae, images.reshape(60, 12) / 255)
+    with Workers(2) as workers:
+        found = [
+            likelihood(vae, images, "threshold", 0, k, workers).nll
+            for k in (1, 5, 50, 2000)
+        ]
+        elbo = evaluate(vae, images, "threshold", 0, workers).elbo
+    assert found == sorted(found, reverse=True)
+    assert found[0] - truth > 0.05  # a gap to close
+    assert abs(found[0] + elbo) < 0.3  # each with one sample of its own
+    assert abs(found[-1] - truth) < 0.01
+
+
+def test_the_estimate_depends_on_neither_threads_nor_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vae = VAE(12, (5,), 2, seed=1)
+    images = np.random.default_rng(0).integers(0, 256, (30, 3, 4)).astype(np.uint8)
+    monkeypatch.setattr("numpyvae.evaluate.BLOCK", 7)
+    results = []
+    for threads, chunk in ((1, 250), (2, 250), (2, 4)):
+        monkeypatch.setattr("numpyvae.evaluate.CHUNK", chunk)
+        with Workers(threads) as workers:
+            results.append(likelihood(vae, images, "dynamic", 0, 10, workers))
+    assert results[0] == results[1]
+    assert results[2].nll == pytest.approx(results[0].nll, rel=1e-6)
+    assert results[0].standard_error > 0
