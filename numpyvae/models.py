@@ -247,7 +247,7 @@ class VAE:
 
     def sample(self, count: int, rng: np.random.Generator) -> Array:
         """The pixel means of `count` images with z from the prior -> (count, D)."""
-        expect_whole("count", count, 1)
+        expect_whole("count", count, 0)
         return self.decode(rng.standard_normal((count, self.latent)).astype(self.dtype))
 
     def _expect_images(self, x: Input) -> None:

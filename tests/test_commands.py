@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 from data import TEST, TRAIN, tiny, write_idx
 
 from numpyvae import VAE, cli, figures
+from numpyvae.checkpoint import load_checkpoint
 from numpyvae.presets import PRESETS, options_of
 from numpyvae.runs import Run
 from numpyvae.train import Settings, Trainer
 
 ALWAYS = {
-    "config.json", "history.csv", "metrics.json", "checkpoint.npz",
+    "config.json", "history.csv", "metrics.json", "run.lock",
+    "checkpoint.npz", "checkpoint.previous.npz",
     "curves.png", "samples.png", "reconstructions.png", "latents.png",
 }  # fmt: skip
 SMALL = "--hidden 16 --epochs 2 --lr 0.01 --seed 4"
@@ -247,8 +248,10 @@ def own_ctrl_c() -> Iterator[Any]:
 
 
 def test_ctrl_c_is_pythons_own_again_after_a_run(house: Path, own_ctrl_c: Any) -> None:
+    before = signal.getsignal(signal.SIGTERM)
     assert train("--hidden 9 --epochs 1 --out r") == 0
     assert signal.getsignal(signal.SIGINT) is own_ctrl_c
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.fixture
@@ -286,16 +289,20 @@ def test_ctrl_c_ends_after_the_batch_with_everything_written(
     assert train("--hidden 9 --epochs 50 --out r") == 130
     assert signal.getsignal(signal.SIGINT) is own_ctrl_c
     run = Path("r")
-    drawn = {path.name for path in run.iterdir()}
-    assert drawn == ALWAYS - (set() if epochs else {"curves.png", "history.csv"})
-    with np.load(run / "checkpoint.npz", allow_pickle=False) as arrays:
-        assert (arrays["adam_step"], arrays["epoch"]) == (number, epochs)
+    written = {path.name for path in run.iterdir()}
+    assert written == ALWAYS - (set() if epochs else {"curves.png"})
+    _, state = load_checkpoint(run)
+    assert (state["adam_step"], len(state["records"])) == (number, epochs)
+    assert state["start"] == (number - 3 * epochs) * 128
     assert Run.open(run).load_model().latent == 20
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["ended"] == "interrupted"
-    assert metrics.get("epoch", 0) == epochs == (len(rows(run)) if epochs else 0)
+    assert metrics.get("epoch", 0) == epochs == len(rows(run))
     said = capsys.readouterr().out
-    assert f"interrupted in epoch {epochs + 1} of 50" in said
+    assert (
+        f"interrupted in epoch {epochs + 1} of 50; "
+        "`numpyvae train --resume r` goes on from there\n"
+    ) in said
     assert "pictures in r: " in said
 
 
@@ -309,8 +316,8 @@ def test_a_second_ctrl_c_aborts_at_once(
     assert train("--hidden 9 --epochs 50 --out r") == 130
     assert signal.getsignal(signal.SIGINT) is own_ctrl_c
     assert capsys.readouterr().err == "numpyvae: aborted\n"
-    with np.load(house / "r" / "checkpoint.npz", allow_pickle=False) as arrays:
-        assert arrays["epoch"] == 1  # that of the last epoch stands
+    _, state = load_checkpoint(house / "r")
+    assert (len(state["records"]), state["start"]) == (1, 0)  # the last epoch's stands
 
 
 def test_ctrl_c_after_the_last_batch_speaks_of_no_further_epoch(

@@ -8,14 +8,21 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
+from time import sleep
 from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pooch
 import pytest
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
 
 from numpyvae.datasets import load_mnist, mnist
 from numpyvae.datasets.idx import find_file
@@ -33,6 +40,7 @@ RAW = {
     for name, array in FILES.items()
 }
 SERVED = {f"{name}.gz": gzip.compress(raw, mtime=0) for name, raw in RAW.items()}
+TRAIN_GZ = len(SERVED["train-images-idx3-ubyte.gz"])
 
 
 def sha256(data: bytes) -> str:
@@ -40,20 +48,35 @@ def sha256(data: bytes) -> str:
 
 
 class Mirror(BaseHTTPRequestHandler):
-    """Serves /good/NAME, and /halved/, /altered/ and /absent/ as they are called."""
+    """Serves /good/NAME; the other mirrors fail as they are called."""
 
     requests: list[str]
 
     def do_GET(self) -> None:
         self.requests.append(self.path)
-        _, mirror, name = self.path.split("/")
-        data = SERVED[name]
+        _, mirror, name = urlsplit(self.path).path.split("/")
+        if mirror.startswith("to-"):
+            self.send_response(302)
+            self.send_header("Location", f"/{mirror.removeprefix('to-')}/{name}")
+            self.end_headers()
+            return
+        data = {
+            "altered": SERVED[name][:-1] + bytes([SERVED[name][-1] ^ 1]),
+            "longer": SERVED[name] + bytes(1),
+            "shorter": SERVED[name][:-1],
+        }.get(mirror, SERVED[name])
         self.send_response(404 if mirror == "absent" else 200)
-        self.send_header("Content-Length", str(len(data)))
+        if mirror != "endless":
+            self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        if mirror == "altered":
-            data = data[:-1] + bytes([data[-1] ^ 1])
-        self.wfile.write(data[: len(data) // 2] if mirror == "halved" else data)
+        cut = len(data) // 2 if mirror in ("halved", "stalled") else len(data)
+        self.wfile.write(data[:cut])
+        with suppress(ConnectionError):  # the client is expected to hang up
+            if mirror == "stalled":
+                sleep(0.5)
+                self.wfile.write(data[cut:])
+            for _ in range(1000 if mirror == "endless" else 0):
+                self.wfile.write(bytes(2**16))
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep stderr for what is tested."""
@@ -71,6 +94,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def server(requests: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server whose mirror /good/ is the only one in the table."""
     monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(mnist, "SCHEME", "http://")
     monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=lambda _: None))
     with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as listener:
         thread = Thread(target=listener.serve_forever, args=(0.01,))
@@ -250,7 +274,9 @@ def test_silences_pooch_only_while_it_downloads(
     assert caplog.messages == ["before", "after"]
 
 
-@pytest.mark.parametrize("first", ["absent", "halved", "altered"])
+@pytest.mark.parametrize(
+    "first", ["absent", "halved", "altered", "shorter", "longer", "endless"]
+)
 def test_the_second_mirror_serves_if_the_first_fails(
     cache: Path,
     server: str,
@@ -272,6 +298,8 @@ def test_the_second_mirror_serves_if_the_first_fails(
         (("absent", "absent"), "404"),
         (("halved", "altered"), "hash"),
         (("altered", "halved"), "hash"),
+        (("shorter", "longer"), f"{TRAIN_GZ - 1} bytes, expected {TRAIN_GZ}"),
+        (("longer", "endless"), f"more bytes than the expected {TRAIN_GZ}"),
     ],
 )
 def test_if_all_mirrors_fail_the_message_names_them_and_the_ways_out(
@@ -306,18 +334,113 @@ def test_a_cache_that_cannot_be_made_is_said(cache: Path, server: str) -> None:
     assert "--data-dir DIR" in message
 
 
+@pytest.mark.parametrize("mirror", ["longer", "endless"])
+def test_no_byte_too_many_is_written(
+    cache: Path, server: str, monkeypatch: pytest.MonkeyPatch, mirror: str
+) -> None:
+    sizes: list[int] = []
+
+    def watched(url: str, file: str, source: object, **keywords: Any) -> None:
+        try:
+            fetch(url, file, source, **keywords)
+        finally:
+            sizes.append(os.path.getsize(file))
+
+    fetch = mnist._fetch
+    monkeypatch.setattr(mnist, "_fetch", watched)
+    use_mirrors(monkeypatch, server, mirror)
+    refusal()
+    assert len(sizes) == 2
+    assert max(sizes) <= TRAIN_GZ
+
+
+def test_a_mirror_that_falls_silent_is_left(
+    cache: Path, server: str, requests: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist, "TIMEOUT_SECONDS", (5, 0.05))
+    use_mirrors(monkeypatch, server, "stalled", "good")
+    assert len(load_mnist(progress=False).test_images) == 2
+    assert "/good/train-images-idx3-ubyte.gz" in requests
+    assert listing(cache) == sorted(SERVED)
+
+
+def test_a_redirect_is_followed(
+    cache: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_mirrors(monkeypatch, server, "to-good")
+    assert len(load_mnist(progress=False).test_images) == 2
+
+
+def test_http_is_refused_before_anything_is_asked(
+    cache: Path, server: str, requests: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist, "SCHEME", "https://")
+    assert "expected https:// all the way" in refusal()
+    assert requests == []
+    assert listing(cache) == []
+
+
+def test_a_redirect_from_https_to_http_is_refused(
+    cache: Path, server: str, requests: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def redirect(
+        adapter: HTTPAdapter, request: PreparedRequest, **_: object
+    ) -> Response:
+        assert request.url is not None
+        asked.append(request.url)
+        response = Response()
+        response.status_code = 302
+        response.headers["Location"] = f"{server}/good/train-images-idx3-ubyte.gz"
+        response.request, response.url, response.raw = request, request.url, BytesIO()
+        return response
+
+    asked: list[str] = []
+    mirror = "https://mirror.invalid/"
+    monkeypatch.setattr(mnist, "SCHEME", "https://")
+    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
+    monkeypatch.setattr(HTTPAdapter, "send", redirect)
+    assert "expected https:// all the way" in refusal()
+    assert asked == [f"{mirror}train-images-idx3-ubyte.gz"] * 2
+    assert requests == []
+
+
+def test_proxies_of_the_environment_are_used(
+    cache: Path, server: str, requests: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", server)
+    monkeypatch.setattr(mnist, "MIRRORS", ("http://mirror.invalid/good/",))
+    load_mnist(progress=False)
+    assert requests[0] == "http://mirror.invalid/good/train-images-idx3-ubyte.gz"
+
+
 def test_an_interrupted_download_leaves_nothing_behind(
     cache: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Interrupted(pooch.HTTPDownloader):
-        def __call__(self, url: str, output_file: str, *rest: object) -> None:
-            Path(output_file).write_bytes(SERVED[url.rsplit("/", 1)[1]][:20])
-            raise KeyboardInterrupt
+    def interrupted(response: Response, size: int) -> Iterator[bytes]:
+        yield SERVED["train-images-idx3-ubyte.gz"][:20]
+        meanwhile.extend(listing(cache))
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(pooch, "HTTPDownloader", Interrupted)
+    meanwhile: list[str] = []
+    monkeypatch.setattr(Response, "iter_content", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_mnist(progress=False)
+    assert len(meanwhile) == 1
+    assert not any(find_file(cache, name) for name in FILES)
+    assert "train-images" not in meanwhile[0]
     assert listing(cache) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_in_the_cache_is_refused(
+    cache: Path, server: str, requests: list[str]
+) -> None:
+    cache.mkdir(parents=True)
+    os.mkfifo(cache / "t10k-images-idx3-ubyte.gz")
+    assert f"{cache / 't10k-images-idx3-ubyte.gz'}: a directory, pipe" in refusal()
+    assert requests == []
 
 
 # The real thing

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from data import tiny, write_idx
 
-from numpyvae import VAE, __version__, cli, load_idx, train
-from numpyvae.errors import RunError
+from numpyvae import VAE, __version__, cli, figures, load_idx, train
+from numpyvae.commands.training import Due
+from numpyvae.errors import ArgumentError, RunError
 from numpyvae.runs import Run, free_path
 from numpyvae.train import EpochRecord, Settings, Trainer
 from numpyvae.workers import Workers
@@ -23,6 +25,7 @@ CONFIG: dict[str, Any] = {
     "preset": "default",
     "data": "idx",
     "data_dir": "three",
+    "data_sha256": "0" * 64,
     "image_shape": [8, 6],
     "model": {"pixels": 48},
     "training": {"lr": 1e-3, "binarize": "dynamic", "seed": 0},
@@ -56,7 +59,10 @@ def test_create_makes_the_folder_with_its_config(tmp_path: Path) -> None:
     assert found == CONFIG
     assert versions["numpyvae"] == __version__
     assert versions["numpy"] == np.__version__
-    assert set(versions) == {"numpyvae", "python", "numpy", "numba", "matplotlib"}
+    assert versions["blas"]  # and the CPU type that its kernels are for
+    assert set(versions) == {
+        "numpyvae", "python", "numpy", "numba", "matplotlib", "machine", "blas"
+    }  # fmt: skip
     assert Run.open(path).config == run.config
 
 
@@ -74,6 +80,7 @@ def test_a_folder_with_anything_in_it_is_refused_and_untouched(
         Run.create(tmp_path, {})
     assert str(caught.value).startswith(f"{tmp_path}: found ")
     assert "--out" in str(caught.value)
+    assert "--resume" in str(caught.value)
     assert files(tmp_path) == {name: b"mine"}
 
 
@@ -94,7 +101,12 @@ def test_open_refuses_what_is_no_run(name: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"3", b"\xff\xfe", b"null"])
+KEYLESS = json.dumps({key: CONFIG[key] for key in CONFIG if key != "training"})
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"3", b"\xff\xfe", b"null", b"{}", KEYLESS.encode()]
+)
 def test_open_refuses_a_damaged_config(text: bytes, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(text)
     with pytest.raises(RunError, match=r"config\.json: found .*expected the config"):
@@ -104,13 +116,14 @@ def test_open_refuses_a_damaged_config(text: bytes, tmp_path: Path) -> None:
 def test_history_has_a_row_for_each_epoch_to_the_last_digit(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", CONFIG)
     records = [RECORD, RECORD._replace(epoch=2, test_elbo=-1 / 7)]
-    for i, record in enumerate(records):
-        run.append(record)
+    for count in (0, 1, 2, 1):  # one fewer: a run that went back to a checkpoint
+        run.write_history(records[:count])
         with (run.path / "history.csv").open(newline="") as file:
             heading, *rows = csv.reader(file)
         assert heading == COLUMNS
         found = [EpochRecord(int(row[0]), *map(float, row[1:])) for row in rows]
-        assert found == records[: i + 1]
+        assert found == records[:count]
+    assert files(run.path).keys() == {"config.json", "history.csv"}
 
 
 def test_metrics_are_written_as_they_are(tmp_path: Path) -> None:
@@ -153,3 +166,183 @@ def test_config_json_is_enough_to_train_again(tmp_path: Path) -> None:
     assert (
         model.params.flat.tobytes() == Run.open(run).load_model().params.flat.tobytes()
     )
+
+
+# Resuming what does not fit together.
+
+
+@pytest.fixture
+def two_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of two epochs, r, beside the data in three/; none is drawn."""
+    write_idx(tmp_path / "three", tiny())
+    monkeypatch.chdir(tmp_path)
+    for name in figures.__all__:
+        monkeypatch.setattr(figures, name, lambda *_: None)
+    options = "--data idx --data-dir three --hidden 9 --lr 0.01 --seed 4 --epochs 2"
+    assert cli.main(f"train {options} --out r".split()) == 0
+    return tmp_path / "r"
+
+
+def resume(options: str = "") -> int:
+    return cli.main(f"train --resume r {options}".split())
+
+
+def refused(options: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """The single line on stderr, with exit code 2 and nothing written."""
+    before = files(Path("r"))
+    capsys.readouterr()
+    assert resume(options) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("numpyvae: ")
+    assert said.endswith("\n")
+    assert said.count("\n") == 1, said
+    assert files(Path("r")) == before
+    return said
+
+
+def test_fewer_epochs_than_are_done_are_refused(
+    two_epochs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "epochs" in refused("--epochs 1", capsys)
+
+
+CHANGES = [
+    ("training", "lr", 0.02),
+    ("training", "seed", 5),
+    ("training", "batch_size", 64),
+    ("training", "beta", 0.5),
+    ("training", "binarize", "static"),
+    ("model", "hidden", [10]),
+    ("model", "latent", 3),
+    ("model", "activation", "tanh"),
+    ("", "data_sha256", "0" * 64),
+    ("", "image_shape", [6, 8]),
+]
+
+
+def edit(run: Path, part: str, key: str, value: object) -> None:
+    config = json.loads((run / "config.json").read_text())
+    (config[part] if part else config)[key] = value
+    (run / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(("part", "key", "value"), CHANGES)
+def test_an_edited_config_is_refused(
+    part: str,
+    key: str,
+    value: object,
+    two_epochs: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edit(two_epochs, part, key, value)
+    said = refused("--epochs 4", capsys)
+    if key != "image_shape":  # told when the data are read
+        assert f"found {part}{'.' * bool(part)}{key} {value!r} in config.json" in said
+    assert "expected" in said
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("training", "learning_rate", 0.1),
+        ("model", "colour", 3),
+        ("", "training", None),
+        ("", "model", None),
+        ("", "image_shape", None),
+        ("", "data", None),
+        ("", "data", "fashion"),
+        ("", "data_dir", 3),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused(
+    part: str,
+    key: str,
+    value: object,
+    two_epochs: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edit(two_epochs, part, key, value)
+    refused("--epochs 4", capsys)
+
+
+def other_images() -> Any:
+    data = tiny()
+    data.train_images[5, 0, 0] ^= 1
+    return data
+
+
+def other_labels() -> Any:
+    data = tiny()
+    data.test_labels[5] ^= 1
+    return data
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (other_images, "found other images than it was trained on"),
+        (other_labels, "found other images than it was trained on"),
+        (lambda: tiny(train=299), "found other images than it was trained on"),
+        (lambda: tiny(9, 6), "found images of (9, 6), expected (8, 6)"),
+    ],
+    ids=["a pixel", "a label", "one fewer", "larger"],
+)
+def test_other_data_are_refused(
+    make: Callable[[], Any],
+    said: str,
+    two_epochs: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_idx(Path("other"), make())
+    assert said in refused("--epochs 4 --data-dir other", capsys)
+    Path("three").rename("moved")
+    assert resume("--epochs 4 --data-dir moved") == 0
+
+
+NOT_WITH_RESUME = [
+    "--data idx", "--preset default", "--batch-size 128", "--hidden 9", "--latent 20",
+    "--activation relu", "--lr 0.01", "--beta 1", "--binarize dynamic", "--seed 4",
+    "--seed 0", "--out r", "--out s",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", NOT_WITH_RESUME)
+def test_options_that_do_not_go_with_resume_are_refused(
+    option: str, two_epochs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = option.split()[0]
+    assert f"--resume: found {name} with it" in refused(option, capsys)
+    assert not Path("s").exists()
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "three", "."])
+def test_what_is_no_run_is_refused(
+    folder: str, two_epochs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", "--resume", folder]) == 2
+    assert capsys.readouterr().err.startswith(f"numpyvae: {folder}: found no config")
+
+
+def test_other_data_are_refused_before_there_is_a_checkpoint(
+    two_epochs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in two_epochs.glob("*.npz"):
+        path.unlink()
+    write_idx(Path("other"), other_images())
+    assert "found other images" in refused("--data-dir other", capsys)
+
+
+@pytest.mark.parametrize(
+    "every",
+    ["", "s", "-1", "+3", "x", "3m", "3 s", "1e3", "٣", "nan", "3ss", "0.5s"],
+)
+def test_what_says_no_interval_is_refused(
+    every: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"--checkpoint-every: found .* such as 60s"
+    ):
+        Due(every)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--out", "r", "--checkpoint-every", every]) == 2
+    assert not Path("r").exists()
