@@ -1,8 +1,18 @@
-"""What every test shares: the hypothesis profiles and a generator."""
+"""What every test shares: hypothesis profiles, a generator, a mirror of MNIST."""
+
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
+import pooch
 import pytest
 from hypothesis import Phase, settings
+from mirror import RAW, SERVED, Mirror, sha256
+
+from numpyvae.datasets import mnist
 
 # The same examples on every run and machine. They are small from the start, and to
 # shrink them would make a wrong gradient take minutes to be told.
@@ -21,3 +31,42 @@ settings.load_profile("exact")
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths asked of the server, in order."""
+    paths: list[str] = []
+    monkeypatch.setattr(Mirror, "requests", paths, raising=False)
+    return paths
+
+
+@pytest.fixture
+def server(requests: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server whose mirror /good/ is the only one in the table."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(mnist, "SCHEME", "http://")
+    monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=lambda _: None))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as listener:
+        thread = Thread(target=listener.serve_forever, args=(0.01,))
+        thread.start()
+        address = f"http://127.0.0.1:{listener.server_port}"
+        monkeypatch.setattr(mnist, "MIRRORS", (f"{address}/good/",))
+        yield address
+        listener.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where downloads go, not made yet; the table holds the small files."""
+    monkeypatch.delenv("NUMPYVAE_DATA", raising=False)
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
+    table = {
+        name: mnist.Download(
+            len(SERVED[f"{name}.gz"]), sha256(SERVED[f"{name}.gz"]), sha256(raw)
+        )
+        for name, raw in RAW.items()
+    }
+    monkeypatch.setattr(mnist, "DOWNLOADS", table)
+    return tmp_path / "numpyvae" / "mnist"

@@ -148,7 +148,9 @@ def _download(names: list[str], directory: Path, progress: bool) -> None:
                     source.fetch(f"{name}.gz", downloader=fetch)
             return
         except (OSError, ValueError) as error:
-            failures.append(f"{mirror}: {textwrap.shorten(str(error), 400)}")
+            _, _, cause = str(error).rpartition("Caused by ")
+            reason = cause.split(": ", 1)[-1].rstrip("\"')")
+            failures.append(f"{mirror}: {textwrap.shorten(reason, 200)}")
     raise DataError(
         "MNIST could not be downloaded: put its four files into a directory and pass "
         f"--data-dir DIR or set {ENVIRONMENT}, or use the built-in --data strokes; "

@@ -1,0 +1,117 @@
+"""A Dataset: what is refused, with a message that says what to do about it."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from numpyvae import Dataset
+from numpyvae.errors import ArgumentError
+
+IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
+LABELS = np.array([2, 0, 255], np.uint8)
+DATA = Dataset("some", IMAGES, LABELS, IMAGES[:1], LABELS[:1])
+PARTS = ["train", "test"]
+
+
+def refusal(**arrays: Any) -> str:
+    """The message, of one line, with which DATA with these arrays is refused."""
+    with pytest.raises(ArgumentError) as caught:
+        replace(DATA, **arrays)
+    message = str(caught.value)
+    assert message.startswith(f"{next(iter(arrays))}: found ")
+    assert "expected" in message
+    assert "\n" not in message
+    return message
+
+
+def test_keeps_the_arrays_it_is_given() -> None:
+    assert DATA.train_images is IMAGES
+    assert DATA.train_labels is LABELS
+    assert DATA.image_shape == (4, 5)
+    assert DATA.pixels == 20
+
+
+@pytest.mark.parametrize("dtype", ["i1", "<i8", ">i4", "u8"])
+def test_labels_of_any_integer_type_are_kept_as_uint8(dtype: str) -> None:
+    labels = np.array([2, 0, 100])
+    data = replace(DATA, train_labels=labels.astype(dtype))
+    np.testing.assert_array_equal(
+        data.train_labels, labels.astype(np.uint8), strict=True
+    )
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (IMAGES[0], "shape (4, 5) of uint8"),
+        (IMAGES[..., None], "shape (3, 4, 5, 1) of uint8"),
+        (IMAGES[:0], "shape (0, 4, 5) of uint8"),
+        (IMAGES[:, :0], "shape (3, 0, 5) of uint8"),
+        (IMAGES.astype(np.int64), "shape (3, 4, 5) of int64"),
+        (IMAGES.astype(np.int8), "shape (3, 4, 5) of int8"),
+        (IMAGES > 9, "shape (3, 4, 5) of bool"),
+        (IMAGES.tolist(), "a list"),
+        (None, "a NoneType"),
+    ],
+)
+def test_other_images_are_refused(part: str, images: Any, found: str) -> None:
+    message = refusal(**{f"{part}_images": images})
+    assert f"found {found}, " in message
+    assert "expected images (N, H, W) of uint8" in message
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("value", [0.5, np.nan, np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_float_images_are_refused_with_advice(
+    part: str, value: float, dtype: type
+) -> None:
+    images = np.full(IMAGES.shape, value, dtype)
+    message = refusal(**{f"{part}_images": images})
+    assert f"of {np.dtype(dtype)}" in message
+    assert "pass the grey values 0..255, not divided by 255, as uint8" in message
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_labels_where_images_belong_are_told(part: str) -> None:
+    images, labels = f"{part}_images", f"{part}_labels"
+    swapped = {images: getattr(DATA, labels), labels: getattr(DATA, images)}
+    assert "look like labels: were images and labels swapped?" in refusal(**swapped)
+    message = refusal(**{labels: getattr(DATA, images)})
+    assert "look like images: were images and labels swapped?" in message
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (LABELS[:2], "shape (2,) of uint8"),
+        (LABELS[:, None], "shape (3, 1) of uint8"),
+        (LABELS.astype(np.float32), "shape (3,) of float32"),
+        (LABELS > 1, "shape (3,) of bool"),
+        (LABELS.astype(str), "shape (3,) of <U3"),
+        (LABELS.tolist(), "a list"),
+    ],
+)
+def test_other_labels_are_refused(labels: Any, found: str) -> None:
+    message = refusal(train_labels=labels)
+    assert f"found {found}, expected labels (3,) of integers" in message
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"), [([0, -1, 5], "-1 to 5"), ([0, 256, 5], "0 to 256")]
+)
+def test_labels_that_do_not_fit_a_byte_are_refused(
+    labels: list[int], found: str
+) -> None:
+    message = refusal(train_labels=np.array(labels))
+    assert f"found labels from {found}, expected 0 to 255" in message
+
+
+def test_train_and_test_images_of_different_size_are_refused() -> None:
+    for other in (IMAGES[:1, :3], IMAGES[:1].transpose(0, 2, 1)):
+        height, width = other.shape[1:]
+        message = refusal(test_images=other)
+        assert f"found images of {height} x {width}, expected 4 x 5" in message
