@@ -148,8 +148,9 @@ def _download(names: list[str], directory: Path, progress: bool) -> None:
                     source.fetch(f"{name}.gz", downloader=fetch)
             return
         except (OSError, ValueError) as error:
-            _, _, cause = str(error).rpartition("Caused by ")
-            reason = cause.split(": ", 1)[-1].rstrip("\"')")
+            reason = str(error)
+            if "Caused by " in reason:  # requests wraps it in three layers
+                reason = reason.rpartition("Caused by ")[2].partition(": ")[2][:-3]
             failures.append(f"{mirror}: {textwrap.shorten(reason, 200)}")
     raise DataError(
         "MNIST could not be downloaded: put its four files into a directory and pass "
