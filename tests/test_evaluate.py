@@ -195,3 +195,21 @@ def test_the_estimate_depends_on_neither_threads_nor_chunks(
     assert results[0] == results[1]
     assert results[2].nll == pytest.approx(results[0].nll, rel=1e-6)
     assert results[0].standard_error > 0
+
+
+def test_every_block_has_its_own_noise() -> None:
+    """With one noise for all, the same block twice would have the same mean."""
+    vae, images = model(), SURE[:BLOCK]
+    with Workers(1) as workers:
+        once = evaluate(vae, images, "threshold", 0, workers)
+        twice = evaluate(vae, np.concatenate([images] * 2), "threshold", 0, workers)
+    assert once.kl == pytest.approx(twice.kl)
+    assert once.recon != pytest.approx(twice.recon)
+
+
+def test_the_estimate_of_a_very_unlikely_image_is_finite() -> None:
+    """1,200 undecided pixels are 832 nats; exp(-832) is 0."""
+    images = np.zeros((2, 30, 40), np.uint8)
+    with Workers(1) as workers:
+        found = likelihood(VAE(1200, (3,), 2), images, "threshold", 0, 5, workers)
+    assert 700 < found.nll < 1000

@@ -243,3 +243,11 @@ def test_bernoulli_of_no_images(listed: bool, dtype: type) -> None:
     nll, p = kernels.bernoulli_forward(logits, x)
     assert nll.shape == (0,) and p.shape == (0, 5)
     assert kernels.bernoulli_backward(nll, p, x).shape == (0, 5)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_many_undecided_pixels_do_not_overflow(dtype: type) -> None:
+    """Each is a factor 2 of a product: float32 ends at 2^128, float64 at 2^1024."""
+    logits = np.zeros((1, 2000), dtype)
+    nll, _ = kernels.bernoulli_forward(logits, logits)
+    assert_rounded("nll", nll, np.array([2000 * np.log(2)]))

@@ -291,3 +291,16 @@ def test_the_default_is_784_400_20_mirrored() -> None:
 def test_bad_arguments_are_told(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         VAE(**arguments)
+
+
+@each_code
+def test_beta_is_1_unless_told(compiled: bool) -> None:
+    model = VAE(5, (4,), 2, dtype=np.float64, compiled=compiled)
+    images, eps = data(model, 3, binary=True)
+    x = model.as_input(images, binary=True)
+    want, told = model.loss_and_gradient(x, eps, beta=1.0)
+    loss, grads = model.loss_and_gradient(x, eps)
+    assert loss == want and grads.flat.tobytes() == told.flat.tobytes()
+    grads = model.params.like(np.full_like(model.params.flat, np.nan))
+    model.backward(x, eps, model.forward(x, eps), grads)
+    assert grads.flat.tobytes() == told.flat.tobytes()

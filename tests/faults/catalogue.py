@@ -1,0 +1,16 @@
+"""The catalogue: every fault, by family."""
+
+from . import compiled, descent, meanings, pairs, training, wiring
+from .fault import Fault
+
+FAMILIES: dict[str, tuple[Fault, ...]] = {
+    "Slopes of the reference": pairs.FAULTS,
+    "Compiled kernels": compiled.FAULTS,
+    "Model and parameters": wiring.MODEL,
+    "Meaning": meanings.MEANING,
+    "Floating point": meanings.NUMBERS,
+    "Optimizers": descent.FAULTS,
+    "Training": training.TRAINING,
+    "Data and evaluation": training.DATA,
+}
+FAULTS = tuple(fault for faults in FAMILIES.values() for fault in faults)

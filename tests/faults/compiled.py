@@ -1,0 +1,254 @@
+"""Faults of the compiled code: indices, blocks, buffers, BLAS calls."""
+
+from .fault import Fault
+
+DENSE = "test_kernels.py::test_dense_is_the_reference"
+WEIGHTS = "test_kernels.py::test_no_images_have_zero_gradients"
+BERNOULLI = "test_kernels.py::test_bernoulli_is_the_reference"
+LISTS = "test_kernels.py::test_active_pixels_lists_the_set_pixels"
+MANY = "test_kernels.py::test_active_pixels_of_empty_and_full_images"
+ENDS = "test_kernels.py::test_dense_at_the_ends_of_the_line"
+FILE = "kernels.py"
+
+LISTED = (
+    Fault(
+        "last pixel never active",
+        FILE,
+        {"for j in range(bits.shape[1]):": "for j in range(bits.shape[1] - 1):"},
+        "off by one; MNIST's border is black, which hides it",
+        tests=LISTS,
+    ),
+    Fault(
+        "first pixel never active",
+        FILE,
+        {"for j in range(bits.shape[1]):": "for j in range(1, bits.shape[1]):"},
+        "counted from 1; MNIST's border is black, which hides it",
+        tests=LISTS,
+    ),
+    Fault(
+        "pixel numbers in a uint8",
+        FILE,
+        {"np.empty(bits.size + 1, np.int32)": "np.empty(bits.size + 1, np.uint8)"},
+        "the images' own dtype: pixel 256 is pixel 0",
+        tests=MANY,
+    ),
+    Fault(
+        "last image's list is empty",
+        FILE,
+        {"starts[bits.shape[0]] = total": "starts[bits.shape[0]] = starts[-2]"},
+        "the closing entry of a list of starts",
+        tests=LISTS,
+    ),
+    Fault(
+        "last pixel's images not counted",
+        FILE,
+        {"range(image_starts.shape[0] - 1)": "range(image_starts.shape[0] - 2)"},
+        "a running sum that stops one early",
+        tests=DENSE,
+    ),
+    Fault(
+        "last row of the tail lost",
+        FILE,
+        {"while a < stop:": "while a < stop - 1:"},
+        "eight rows a pass, then the rest but one",
+        tests=DENSE,
+    ),
+    Fault(
+        "the tail forgotten",
+        FILE,
+        {"while a < stop:": "while a < 0:"},
+        "right whenever the count is a multiple of 8",
+        tests=DENSE,
+    ),
+    Fault(
+        "row 7 is row 6",
+        FILE,
+        {"table[picks[a + 7]]": "table[picks[a + 6]]"},
+        "eight copies of a line, one not edited",
+        tests=DENSE,
+    ),
+    Fault(
+        "a row in two passes",
+        FILE,
+        {"a += 8": "a += 7"},
+        "the step of an unrolled loop",
+        tests=DENSE,
+    ),
+    Fault(
+        "sums added to a stale buffer",
+        FILE,
+        {"total[:] = 0": "total[:] += 0"},
+        "right with a new array of zeros, not with last step's",
+        tests=DENSE,
+    ),
+)
+
+LAYERS = (
+    Fault(
+        "bias lost in the compiled layer",
+        FILE,
+        {"    y += b\n": "    y += 0 * b\n"},
+        "added in the relu branch only",
+        tests=DENSE,
+    ),
+    Fault(
+        "one bias for all units",
+        FILE,
+        {"y[i, k] + b[k]": "y[i, k] + b[0]"},
+        "an index that should have been k",
+        tests=DENSE,
+    ),
+    Fault(
+        "compiled relu swallows NaN",
+        FILE,
+        {"zero if a <= zero else a": "a if a > zero else zero"},
+        "max(a, 0) of a NaN is 0",
+        tests=ENDS,
+    ),
+    Fault(
+        "compiled relu slope 1 at 0",
+        FILE,
+        {"if y[i, k] > zero else zero": "if y[i, k] >= zero else zero"},
+        "every dead unit let through",
+        tests=DENSE,
+    ),
+    Fault(
+        "compiled tanh slope without the square",
+        FILE,
+        {"(one - y[i, k] * y[i, k])": "(one - y[i, k])"},
+        "an exponent lost in the kernel",
+        tests=DENSE,
+    ),
+    Fault(
+        "tanh gets relu's backward",
+        FILE,
+        {'if activation == "relu" else _tanh': 'if activation != "relu" else _tanh'},
+        "a dispatch the wrong way round",
+        tests=DENSE,
+    ),
+    Fault(
+        "BLAS product without the transpose",
+        FILE,
+        {"np.matmul(da, W.T, out=dx)": "np.matmul(da, W, out=dx)"},
+        "a TRANS flag; square layers hide it",
+        tests=DENSE,
+    ),
+    Fault(
+        "BLAS product the other way round",
+        FILE,
+        {"np.matmul(x.T, da, out=dW)": "np.matmul(da.T, x, out=dW)"},
+        "column-major habits; square layers hide it",
+        tests=DENSE,
+    ),
+    Fault(
+        "compiled dx past the activation",
+        FILE,
+        {"np.matmul(da, W.T, out=dx)": "np.matmul(dy, W.T, out=dx)"},
+        "dW and db are right, so a check of the parameters alone passes",
+        seen="input",
+        tests=DENSE,
+    ),
+    Fault(
+        "dW accumulated",
+        FILE,
+        {"np.matmul(x.T, da, out=dW)": "dW += x.T @ da"},
+        "an autograd's habit, and nobody calls zero_grad",
+        tests=DENSE,
+    ),
+    Fault(
+        "compiled db over the wrong axis",
+        FILE,
+        {"np.add.reduce(da, axis=0, out=db)": "np.add.reduce(da, axis=1, out=db)"},
+        "B = M hides it",
+        tests=DENSE,
+    ),
+    Fault(
+        "compiled db a mean",
+        FILE,
+        {"np.add.reduce(da, axis=0, out=db)": "np.mean(da, axis=0, out=db)"},
+        "1/B taken twice for b",
+        tests=DENSE,
+    ),
+)
+
+PIXELS = (
+    Fault(
+        "exp(|l|) for exp(-|l|)",
+        FILE,
+        {"e[i, j] = -abs(": "e[i, j] = abs("},
+        "the trick against overflow, its sign lost",
+        tests=BERNOULLI,
+    ),
+    Fault(
+        "one pixel in 64 left out",
+        FILE,
+        {"min(start + 64, width)": "min(start + 63, width)"},
+        "a block's last element; images of 63 pixels hide it",
+        tests=BERNOULLI,
+    ),
+    Fault(
+        "product over the whole row",
+        FILE,
+        {
+            "range(0, width, 64)": "range(0, width, 1024)",
+            "min(start + 64, width)": "min(start + 1024, width)",
+        },
+        "784 factors of up to 2: float32 ends at 2^128",
+        tests=BERNOULLI,
+    ),
+    Fault(
+        "compiled p is 1 - p",
+        FILE,
+        {"(one if logit > zero else e)": "(e if logit > zero else one)"},
+        "two branches swapped",
+        tests=BERNOULLI,
+    ),
+    Fault(
+        "softplus without max(l, 0)",
+        FILE,
+        {"positive += max(logit, zero)": "positive += zero"},
+        "right for every negative logit",
+        tests=BERNOULLI,
+    ),
+    Fault(
+        "nll accumulated",
+        FILE,
+        {"nll[i] = total": "nll[i] += total"},
+        "right in an array of zeros",
+        tests=BERNOULLI,
+    ),
+    Fault(
+        "first active pixel not subtracted",
+        FILE,
+        {
+            "total = 0.0\n        for a in range(starts[i], starts[i + 1]):": (
+                "total = 0.0\n        for a in range(starts[i] + 1, starts[i + 1]):"
+            )
+        },
+        "off by one in a list's range",
+        tests=BERNOULLI,
+    ),
+    Fault(
+        "active pixels ignore their upstream",
+        FILE,
+        {"dlogits[i, columns[a]] -= dnll[i]": "dlogits[i, columns[a]] -= 1"},
+        "p - x: the 1/B stands before p alone",
+        tests=BERNOULLI,
+    ),
+    Fault(
+        "compiled dlogits = x - p",
+        FILE,
+        {"np.subtract(p, x, out=dlogits)": "np.subtract(x, p, out=dlogits)"},
+        "BLAS-style arguments, out of order",
+        tests=BERNOULLI,
+    ),
+    Fault(
+        "compiled dlogits ignores its upstream",
+        FILE,
+        {"dlogits *= dnll[:, None]": "dlogits *= 1"},
+        "1/B lost for grey images",
+        tests=BERNOULLI,
+    ),
+)
+
+FAULTS = LISTED + LAYERS + PIXELS

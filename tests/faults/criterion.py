@@ -1,0 +1,118 @@
+"""What torch.autograd.gradcheck would have noticed, in NumPy.
+
+Its criterion with its defaults (fast_mode=False, float64): central differences of every
+output in every entry of every input with eps = 1e-6; beside them the analytic Jacobian,
+one call of backward for each output with an upstream of one 1 and zeros; each entry
+within atol + rtol |difference|, atol = 1e-5, rtol = 1e-3. As torch does, backward is
+called twice and must give the same (nondet_tol=0), and an upstream of zeros must give
+zeros. It is applied to every pair and to a network at random places, to the reference
+and to the kernels (those of numpyvae.selfcheck), and to the whole VAE: the loss that
+`loss_and_gradient` returns in the flat vector of parameters, for beta 0.7. That is the
+most that a user who has a gradient check and nothing else can do.
+
+Run as a module in a faulty copy; exits 1 where the criterion notices something.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from numpyvae import VAE
+from numpyvae.backends import compiled, reference
+from numpyvae.selfcheck import SUBJECTS, Trial
+
+EPS, ATOL, RTOL = 1e-6, 1e-5, 1e-3
+PLACES = 3  # of each pair
+
+
+def as_tuple(x: Any) -> tuple[Any, ...]:
+    return x if isinstance(x, tuple) else (x,)
+
+
+def torch_gradcheck(
+    forward: Callable[..., Any], backward: Callable[..., Any], args: tuple[Any, ...]
+) -> bool:
+    """Whether torch would say that `backward(dy, *args)` belongs to `forward(*args)`.
+
+    `forward` has one output, `backward` a gradient for each argument.
+    """
+    args = tuple(np.array(arg, float) for arg in args)
+    y = np.array(forward(*args), float)
+    zero = np.zeros(y.shape)
+    if any(np.any(grad) for grad in as_tuple(backward(zero, *args))):
+        return False
+    jacobians = [np.empty((y.size, arg.size)) for arg in args]
+    for j in range(y.size):
+        dy = zero.copy()
+        dy.flat[j] = 1
+        first, second = (
+            [np.array(grad, float) for grad in as_tuple(backward(dy, *args))]
+            for _ in range(2)
+        )
+        for arg, jacobian, grad, again in zip(
+            args, jacobians, first, second, strict=True
+        ):
+            if grad.shape != arg.shape or not np.array_equal(grad, again):
+                return False
+            jacobian[j] = grad.ravel()
+    for i, jacobian in enumerate(jacobians):
+        for k in range(args[i].size):
+            ends = []
+            for step in (EPS, -EPS):
+                moved = args[i].copy()
+                moved.flat[k] += step
+                ends.append(np.array(forward(*args[:i], moved, *args[i + 1 :]), float))
+            slope = (ends[0] - ends[1]).ravel() / (2 * EPS)
+            if not np.allclose(jacobian[:, k], slope, RTOL, ATOL):
+                return False
+    return True
+
+
+def whole_model(is_compiled: bool, activation: str, hidden: tuple[int, ...]) -> Trial:
+    """The loss and its gradient as a user gets them."""
+    rng = np.random.default_rng(5)
+    model = VAE(7, hidden, 2, activation, dtype=float, compiled=is_compiled)
+    images, eps = rng.integers(0, 2, (3, 7)), rng.standard_normal((3, 2))
+    x = model.as_input(images.astype(np.uint8), binary=True)
+
+    def forward(flat: Any) -> Any:
+        model.params.flat[:] = flat
+        return model.loss_and_gradient(x, eps, 0.7)[0]
+
+    def backward(dloss: Any, flat: Any) -> Any:
+        model.params.flat[:] = flat
+        return dloss * model.loss_and_gradient(x, eps, 0.7)[1].flat
+
+    return Trial(forward, backward, (model.params.flat.copy(),), ("params",))
+
+
+def trials() -> Iterator[tuple[str, Trial]]:
+    for code, pairs in (("reference", reference), ("compiled", compiled)):
+        for activation in ("tanh", "relu"):
+            for hidden in ((5,), (4, 4)):
+                trial = whole_model(code == "compiled", activation, hidden)
+                yield f"VAE of {activation}, {hidden}, {code}", trial
+        for subject in SUBJECTS:
+            rng = np.random.default_rng(4)
+            for _ in range(PLACES if subject.has_twin or code == "reference" else 0):
+                yield f"{subject.name}, {code}", subject.draw(rng, pairs)
+
+
+def noticed() -> str:
+    """What the criterion notices, "" if nothing; an error is noticed, too."""
+    for name, trial in trials():
+        try:
+            right = torch_gradcheck(trial.forward, trial.backward, trial.args)
+        except Exception as error:
+            return f"{name}: {type(error).__name__}"
+        if not right:
+            return name
+    return ""
+
+
+if __name__ == "__main__":
+    name = noticed()
+    print(name)
+    sys.exit(bool(name))

@@ -1,0 +1,275 @@
+"""Faults of meaning: backward is the slope of forward, and both say the wrong thing.
+
+And faults of number: right on paper, wrong in floating point.
+"""
+
+from .fault import Fault
+
+KL = "return (mu * mu + np.expm1(logvar) - logvar).sum(axis=1) / 2"
+DKL = "return dkl[:, None] * mu, dkl[:, None] * np.expm1(logvar) / 2"
+NLL = '(activate(logits, "softplus") - x * logits).sum(axis=1)'
+DLOGITS = "return dnll[:, None] * (p - x)"
+GUARD = "        self._expect_finite(recon / len(rows), kl / len(rows), where)"
+UPDATE = "        self.optimizer.advance()\n        self.workers.map(update, SHARDS)"
+
+
+def from_p(p: str, q: str) -> dict[str, str]:
+    """The Bernoulli nll taken from probabilities."""
+    return {
+        f"nll = {NLL}": 'p = activate(logits, "sigmoid")\n'
+        f"    nll = -(x * np.log({p}) + (1 - x) * np.log({q})).sum(axis=1)"
+    }
+
+
+MEANING = (
+    Fault(
+        "sigma = exp(logvar)",
+        "gaussian.py",
+        {
+            "np.exp(logvar / 2)": "np.exp(logvar)",
+            "return dsigma * sigma / 2": "return dsigma * sigma",
+        },
+        "the variance taken for the deviation: two teaching libraries, a Keras example",
+        seen="sigma",
+    ),
+    Fault(
+        "one eps for the whole batch",
+        "gaussian.py",
+        {
+            "return mu + sigma * eps": "return mu + sigma * eps[:1]",
+            "dz, dz * eps": "dz, dz * eps[:1]",
+        },
+        "noise of shape (1, Z) that broadcasts",
+    ),
+    Fault(
+        "KL twice too large",
+        "gaussian.py",
+        {
+            KL: KL.removesuffix(" / 2"),
+            DKL: "return 2 * dkl[:, None] * mu, dkl[:, None] * np.expm1(logvar)",
+        },
+        "the 1/2 lost before differentiating",
+    ),
+    Fault(
+        "KL with the opposite sign",
+        "gaussian.py",
+        {
+            KL: KL.replace("return ", "return -"),
+            DKL: "return -dkl[:, None] * mu, -dkl[:, None] * np.expm1(logvar) / 2",
+        },
+        "as printed in a lecture (erratum E1), and differentiated faithfully",
+        seen="kl sign",
+    ),
+    Fault(
+        "KL divided by Z",
+        "gaussian.py",
+        {
+            KL: KL.replace("sum", "mean"),
+            DKL: "dkl = dkl / mu.shape[1]\n    " + DKL,
+        },
+        "np.mean for np.sum over latents",
+        seen="mean",
+    ),
+    Fault(
+        "KL reads logvar as log sigma",
+        "gaussian.py",
+        {
+            KL: "return (mu * mu + np.expm1(2 * logvar) - 2 * logvar).sum(axis=1) / 2",
+            DKL: "return dkl[:, None] * mu, dkl[:, None] * np.expm1(2 * logvar)",
+        },
+        "sigma or logvar? Asked again and again",
+        seen="sigma",
+    ),
+    Fault(
+        "KL of the prior is Z/2",
+        "gaussian.py",
+        {KL: KL.replace("expm1", "exp")},
+        "the -1 dropped, since it has no gradient",
+    ),
+    Fault(
+        "Bernoulli a mean over pixels",
+        "likelihoods.py",
+        {NLL: NLL.replace("sum", "mean"), DLOGITS: DLOGITS + " / x.shape[1]"},
+        "KL then weighs 784 times too much: many issue threads",
+        seen="mean",
+    ),
+    Fault(
+        "half the cross-entropy",
+        "likelihoods.py",
+        {
+            NLL: '(x * (activate(logits, "softplus") - logits)).sum(axis=1)',
+            DLOGITS: "return dnll[:, None] * (x * (p - 1))",
+        },
+        "-sum x log p alone, as for classes (erratum E5)",
+    ),
+    Fault(
+        "Gaussian without log 2 pi",
+        "likelihoods.py",
+        {"+ logvar + LOG_2PI": "+ logvar"},
+        "a constant 'that has no gradient', in a number that is printed",
+    ),
+    Fault(
+        "Gaussian reads logvar as log sigma",
+        "likelihoods.py",
+        {
+            "np.exp(-logvar) + logvar +": "np.exp(-2 * logvar) + 2 * logvar +",
+            "x - mean, np.exp(-logvar)": "x - mean, np.exp(-2 * logvar)",
+            "(1 - residual * residual * precision) / 2": (
+                "(1 - residual * residual * precision)"
+            ),
+        },
+        "N(mu, diag(sigma)) for diag(sigma^2), as in the notes (erratum E3)",
+    ),
+    Fault(
+        "last layer through the activation",
+        "networks.py",
+        {'* (len(self.layers) - 1) + ["identity"]': "* len(self.layers)"},
+        "every layer alike: mu and logits can't be negative",
+    ),
+    Fault(
+        "beta on the reconstruction as well",
+        "models.py",
+        {
+            "np.full(len(recon), 1 /": "np.full(len(recon), beta /",
+            "dkl = drecon * beta": "dkl = drecon",
+            "forward.recon + beta * forward.kl)": (
+                "beta * (forward.recon + forward.kl))"
+            ),
+        },
+        "a weight applied to the total",
+    ),
+    Fault(
+        "encode returns logvar, mu",
+        "models.py",
+        {
+            "return h[:, : self.latent], h[:, self.latent :]": (
+                "return h[:, self.latent :], h[:, : self.latent]"
+            )
+        },
+        "two halves of one array, swapped for the user only",
+    ),
+    Fault(
+        "samples of a uniform z",
+        "models.py",
+        {"rng.standard_normal((count": "rng.random((count"},
+        "np.random.rand for randn",
+    ),
+    Fault(
+        "decode returns logits",
+        "models.py",
+        {'return activate(logits, "sigmoid")': "return logits"},
+        "the sigmoid left to the loss, forgotten by whoever draws",
+    ),
+)
+
+NUMBERS = (
+    Fault(
+        "p clipped to [1e-15, 0.999]",
+        "likelihoods.py",
+        from_p("np.clip(p, 1e-15, 0.999)", "1 - np.clip(p, 1e-15, 0.999)"),
+        "a teaching library, to keep the log finite",
+        seen="clip",
+    ),
+    Fault(
+        "log(p + 1e-8)",
+        "likelihoods.py",
+        from_p("p + 1e-8", "1 - p + 1e-8"),
+        "the usual patch against NaN",
+    ),
+    Fault(
+        "Bernoulli from probabilities",
+        "likelihoods.py",
+        from_p("p", "1 - p"),
+        "log 0 as soon as the decoder is sure",
+    ),
+    Fault(
+        "sigmoid clipped",
+        "ops.py",
+        {
+            "return np.where(a.real > 0, 1, e) / (1 + e)": (
+                "return np.clip(np.where(a.real > 0, 1, e) / (1 + e), 1e-7, 1 - 1e-7)"
+            )
+        },
+        "a backend's epsilon inside the activation",
+    ),
+    Fault(
+        "sigmoid overflows",
+        "ops.py",
+        {
+            "np.where(a.real > 0, 1, e) / (1 + e)": "1 / (1 + np.exp(-a))",
+        },
+        "the textbook's formula, warning at a = -800",
+    ),
+    Fault(
+        "softplus overflows",
+        "ops.py",
+        {
+            "return np.where(a.real > 0, a, 0) + np.log1p(exp_minus_abs(a))": (
+                "return np.log1p(np.exp(a))"
+            )
+        },
+        "inf from a = 710, from 89 in float32",
+    ),
+    Fault(
+        "log(1 + e) for log1p",
+        "ops.py",
+        {"np.log1p(exp_minus_abs(a))": "np.log(1 + exp_minus_abs(a))"},
+        "0 where 4e-18 was meant",
+    ),
+    Fault(
+        "1 - exp for expm1 in softplus",
+        "ops.py",
+        {"return -np.expm1(-y)": "return 1 - np.exp(-y)"},
+        "a slope of 0 where 4e-18 was meant",
+    ),
+    Fault(
+        "exp - 1 for expm1 in the KL",
+        "gaussian.py",
+        {KL: KL.replace("np.expm1(logvar)", "np.exp(logvar) - 1")},
+        "no digits left near the prior",
+    ),
+    Fault(
+        "relu swallows NaN",
+        "ops.py",
+        {"np.where(a.real <= 0, 0, a)": "np.where(a.real > 0, a, 0)"},
+        "a diverged run goes on as if nothing were",
+    ),
+    Fault(
+        "relu slope in float64",
+        "ops.py",
+        {"(y.real > 0).astype(y.dtype)": "(y.real > 0).astype(float)"},
+        "a mask cast with the default dtype doubles the work behind it",
+    ),
+    Fault(
+        "KL times a float64 scalar",
+        "gaussian.py",
+        {KL: KL.replace("/ 2", "* np.float64(0.5)")},
+        "NumPy 2: a float64 scalar upcasts a float32 array",
+    ),
+    Fault(
+        "sum of recon in float32",
+        "models.py",
+        {"self.recon.sum(dtype=np.float64)": "self.recon.sum()"},
+        "a test set's mean with 7 digits at most",
+    ),
+    Fault(
+        "work array of another dtype",
+        "workspace.py",
+        {" or array.dtype != dtype": ""},
+        "a buffer looked up by name and size alone",
+    ),
+    Fault(
+        "divergence test misses NaN",
+        "train.py",
+        {"if not math.isfinite(recon + kl):": "if abs(recon + kl) == math.inf:"},
+        "NaN is not infinite",
+    ),
+    Fault(
+        "divergence told after the update",
+        "train.py",
+        {
+            f"{GUARD}\n{UPDATE}": f"{UPDATE}\n{GUARD}",
+        },
+        "the parameters are NaN by the time anyone looks",
+    ),
+)

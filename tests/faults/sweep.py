@@ -1,0 +1,81 @@
+"""The sweep: mutate the mathematics mechanically; what survives must be equivalent.
+
+With the JIT off, in throwaway copies, against the quick tests. A survivor that is not
+among EQUIVALENT, by its file, its line's text and its change, is a missing test.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from queue import Queue
+
+from .bench import CHECKOUT, SUITE, Bench
+from .equivalent import EQUIVALENT
+from .mutate import Mutant, mutants
+
+PASSES = {
+    "forward", "backward", "loss_and_gradient", "recon_sum", "kl_sum", "as_input",
+    "encode", "decode", "reconstruct", "sample",
+}  # fmt: skip
+# The files, the functions in them (None: all), the tests to run, the likeliest first.
+SWEPT = {
+    "ops.py": (None, "ops likelihoods kernels networks"),
+    "gaussian.py": (None, "gaussian models"),
+    "likelihoods.py": (None, "likelihoods selfcheck meaning"),
+    "optim.py": (None, "optim train"),
+    "kernels.py": (None, "kernels optim models train"),
+    "networks.py": (None, "networks models"),
+    "models.py": (PASSES, "models evaluate train"),
+    "params.py": (None, "params networks"),
+}
+
+
+def made(only: str | None = None) -> list[tuple[str, Mutant]]:
+    """Every mutant, with its file; `only` those of files with this in the name."""
+    return [
+        (file, mutant)
+        for file, (functions, _) in SWEPT.items()
+        if (only or "") in file
+        for mutant in mutants((CHECKOUT / "numpyvae" / file).read_text(), functions)
+    ]
+
+
+def reason(file: str, mutant: Mutant) -> str:
+    """Why this mutant is equivalent; "" if nobody said so."""
+    return EQUIVALENT.get((file, mutant.source, mutant.change), "")
+
+
+def survives(file: str, mutant: Mutant, benches: "Queue[Bench]") -> bool:
+    tests = [f"test_{name}.py" for name in SWEPT[file][1].split()]
+    bench = benches.get()
+    try:
+        with bench.planted(file, mutant.text):
+            return not bench.failing_test(tests)
+    finally:
+        benches.put(bench)
+
+
+def sweep(only: str | None = None) -> int:
+    begin, every = time.monotonic(), made(only)
+    with ExitStack() as stack:
+        benches: Queue[Bench] = Queue()
+        for _ in range(2):
+            benches.put(stack.enter_context(Bench(jit=False)))
+        if test := benches.queue[0].failing_test(SUITE):
+            raise SystemExit(f"nothing mutated, and {test} fails")
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        outcomes = pool.map(lambda pair: survives(*pair, benches), every)
+        alive = missing = 0
+        for (file, mutant), lives in zip(every, outcomes, strict=True):
+            if lives:
+                why = reason(file, mutant)
+                alive, missing = alive + 1, missing + (not why)
+                print(f"{file}:{mutant.line}  {mutant.source}")
+                verdict = why or "SURVIVES: a missing test"
+                print(f"    {mutant.change}: {verdict}", flush=True)
+    print(f"{time.monotonic() - begin:.0f} s")
+    print(
+        f"killed {len(every) - alive} of {len(every)} mutants; "
+        f"{alive - missing} are equivalent, {missing} survive"
+    )
+    return int(missing > 0)

@@ -1,0 +1,260 @@
+"""Faults of training, data and evaluation: a right model, wrongly used."""
+
+from .fault import Fault
+
+TRAINING = (
+    Fault(
+        "odd batch loses an image",
+        "train.py",
+        {
+            "slice(s * size // SHARDS, (s + 1) * size // SHARDS)": (
+                "slice(s * (size // SHARDS), (s + 1) * (size // SHARDS))"
+            )
+        },
+        "a batch cut into whole halves",
+    ),
+    Fault(
+        "shards overlap by one",
+        "train.py",
+        {"(s + 1) * size // SHARDS)": "(s + 1) * size // SHARDS + 1)"},
+        "an inclusive end",
+    ),
+    Fault(
+        "last short batch dropped",
+        "train.py",
+        {"while self.start < n:": "while self.start <= n - size:"},
+        "drop_last, and the mean is still over n",
+    ),
+    Fault(
+        "never shuffled",
+        "train.py",
+        {"self.order_rng.permutation(n)": "np.arange(n)"},
+        "shuffle=False is the default elsewhere",
+    ),
+    Fault(
+        "the same order each epoch",
+        "train.py",
+        {
+            "self.order_rng.permutation(n)": (
+                "np.random.default_rng(self.settings.seed).permutation(n)"
+            )
+        },
+        "seeded inside the loop",
+    ),
+    Fault(
+        "batches shuffled, rows not",
+        "train.py",
+        {
+            "self.order_rng.permutation(n)": (
+                "np.concatenate([np.arange(n)[i : i + size] "
+                "for i in size * self.order_rng.permutation(-(-n // size))])"
+            )
+        },
+        "a well-known small library",
+    ),
+    Fault(
+        "drawn with replacement",
+        "train.py",
+        {"self.order_rng.permutation(n)": "self.order_rng.integers(0, n, n)"},
+        "a third of the images is not seen",
+    ),
+    Fault(
+        "all streams of noise alike",
+        "train.py",
+        {
+            "np.random.SeedSequence(settings.seed).spawn(2 + SHARDS)": (
+                "[settings.seed] * (2 + SHARDS)"
+            )
+        },
+        "one seed for every worker, as DataLoader workers had with NumPy",
+    ),
+    Fault(
+        "one eps for a shard",
+        "train.py",
+        {"(len(shard), self.model.latent)": "(1, self.model.latent)"},
+        "noise that broadcasts",
+    ),
+    Fault(
+        "uniform eps",
+        "train.py",
+        {"eps = rng.standard_normal(": "eps = rng.random("},
+        "np.random.rand for randn",
+    ),
+    Fault(
+        "work arrays shared by threads",
+        "train.py",
+        {"[Workspace() for _ in range(SHARDS)]": "[Workspace()] * SHARDS"},
+        "list multiplication; right on one thread",
+    ),
+    Fault(
+        "trainer forgets a shard",
+        "train.py",
+        {"self.optimizer.update(self.grads,": "self.optimizer.update(self.grads[:1],"},
+        "one gradient of two is used",
+    ),
+    Fault(
+        "one gradient vector for all shards",
+        "train.py",
+        {
+            "[model.params.like(grad) for grad in self.grads]": (
+                "[model.params.like(self.grads[0]) for grad in self.grads]"
+            ),
+            "np.empty((SHARDS, size)": "np.zeros((SHARDS, size)",
+        },
+        "the last shard overwrites the others",
+    ),
+    Fault(
+        "beta not handed on",
+        "train.py",
+        {"self.settings.beta, len(rows), array,": "1.0, len(rows), array,"},
+        "an option parsed, kept and never used",
+    ),
+    Fault(
+        "trainer takes the shard's mean",
+        "train.py",
+        {"beta, len(rows), array,": "beta, len(shard) or 1, array,"},
+        "twice the gradient; Adam hides it almost",
+    ),
+    Fault(
+        "a step counted for each shard",
+        "train.py",
+        {
+            "        self.optimizer.advance()\n": "",
+            "self.optimizer.update(": (
+                "self.optimizer.advance()\n            self.optimizer.update("
+            ),
+        },
+        "bias correction runs at twice the speed",
+    ),
+    Fault(
+        "mean over whole batches",
+        "train.py",
+        {"self.recon / n,": "self.recon / self.start,"},
+        "the short last batch counted as a full one",
+    ),
+    Fault(
+        "KL printed per pixel",
+        "train.py",
+        {
+            "= forward.recon_sum, forward.kl_sum": (
+                "= forward.recon_sum, forward.kl_sum / self.model.pixels"
+            )
+        },
+        "KL divided by 784 in the log only",
+        seen="mean",
+    ),
+)
+
+DATA = (
+    Fault(
+        "test ELBO at z = mu",
+        "evaluate.py",
+        {"rng.standard_normal((len(x)": "0 * rng.standard_normal((len(x)"},
+        "'no noise at test time', as with dropout: 2 repositories",
+        seen="at mu",
+    ),
+    Fault(
+        "test ELBO adds the KL",
+        "evaluate.py",
+        {"return -(self.recon + self.kl)": "return -(self.recon - self.kl)"},
+        "-recon + KL, a bound on nothing (erratum E4)",
+    ),
+    Fault(
+        "an image in two blocks",
+        "evaluate.py",
+        {"(i + 1) * BLOCK)": "(i + 1) * BLOCK + 1)"},
+        "an inclusive end",
+    ),
+    Fault(
+        "last short block dropped",
+        "evaluate.py",
+        {"-(-len(images) // BLOCK)": "max(1, len(images) // BLOCK)"},
+        "10,000 is a multiple of 500, so MNIST hides it",
+    ),
+    Fault(
+        "mean over whole blocks",
+        "evaluate.py",
+        {"n = len(images)\n": "n = count * BLOCK\n"},
+        "the short last block counted as a full one",
+    ),
+    Fault(
+        "the same noise in every block",
+        "evaluate.py",
+        {"block_seeds[i]": "block_seeds[0]"},
+        "seeded inside the loop",
+    ),
+    Fault(
+        "log p(x) a mean of logs",
+        "evaluate.py",
+        {"np.log(np.exp(logs - peak).mean())": "(logs - peak).mean()"},
+        "the ELBO once more, printed as the likelihood",
+    ),
+    Fault(
+        "log K forgotten",
+        "evaluate.py",
+        {"np.exp(logs - peak).mean()": "np.exp(logs - peak).sum()"},
+        "logsumexp without its - log K: 8.5 nats better at K = 5,000",
+    ),
+    Fault(
+        "weights without the posterior",
+        "evaluate.py",
+        {"return f.gaussian_forward(mu, logvar, z) - recon": "return -recon"},
+        "z drawn from q and weighed as if from p(z)",
+    ),
+    Fault(
+        "weights without the prior",
+        "evaluate.py",
+        {"- recon - f.gaussian_forward(zero, zero, z)": "- recon"},
+        "log p(x|z) taken for log p(x, z)",
+    ),
+    Fault(
+        "weights underflow",
+        "evaluate.py",
+        {"peak = logs.max()": "peak = 0.0"},
+        "exp(log p) is 0 below -745 nats",
+    ),
+    Fault(
+        "threshold from 129 on",
+        "datasets/binarize.py",
+        {"images > 127": "images > 128"},
+        "> for >=",
+    ),
+    Fault(
+        "pixel probability p / 256",
+        "datasets/binarize.py",
+        {"np.uint16(257)": "np.uint16(256)"},
+        "256 levels, so divide by 256",
+    ),
+    Fault(
+        "ink on white paper",
+        "datasets/binarize.py",
+        {"noise < images": "noise <= images"},
+        "one grey level in 65,536 too much",
+    ),
+    Fault(
+        "static drawn anew",
+        "datasets/binarize.py",
+        {
+            'self._drawn_anew = how == "dynamic"': (
+                'self._drawn_anew = how in ("dynamic", "static")'
+            ),
+            'if how in ("static", "threshold"):': 'if how == "threshold":',
+        },
+        "one code path for both, and numbers that compare with nobody's",
+    ),
+    Fault(
+        "dynamic drawn once",
+        "datasets/binarize.py",
+        {
+            'self._drawn_anew = how == "dynamic"': "self._drawn_anew = False",
+            'if how in ("static", "threshold"):': "if self.binary:",
+        },
+        "binarized when loaded; it overfits and nobody knows why",
+    ),
+    Fault(
+        "reshaped across images",
+        "datasets/binarize.py",
+        {"images.reshape(len(images), -1)": "images.reshape(-1, len(images)).T"},
+        "the right shape, from pixels of many images",
+    ),
+)
