@@ -44,7 +44,9 @@ def save_checkpoint(
         archive.comment = bytes(SEAL)
     content = buffer.getvalue()[:-SEAL]
     path = folder / NAME
-    write_atomically(path, content + _seal(content), keep=folder / PREVIOUS)
+    # A damaged one must not take the place of the one that was fallen back on.
+    keep = folder / PREVIOUS if _is_whole(path) else None
+    write_atomically(path, content + _seal(content), keep)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -100,6 +102,27 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> No
 
 
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    content = _content(path)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        return arrays, json.loads(arrays.pop("state").tobytes())
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"{path}: found {error}, expected a checkpoint of this numpyvae"
+        ) from error
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _content(path)
+    except RunError:
+        return False
+    return True
+
+
+def _content(path: Path) -> bytes:
+    """The bytes that were written. Raises RunError if there are others or none."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RunError(f"{path}: found over {MAX_BYTES:,} bytes, expected fewer")
@@ -115,9 +138,7 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
             f"{path}: found bytes that are not the ones that were written (SHA-256), "
             "expected a checkpoint of `numpyvae train`"
         )
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    return arrays, json.loads(arrays.pop("state").tobytes())
+    return content
 
 
 def _seal(content: bytes) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import filelock
@@ -35,6 +36,13 @@ from .models import VAE
 from .train import EpochRecord, Trainer
 
 LOCK = "run.lock"
+KINDS: dict[str, tuple[type, ...]] = {
+    "data": (str,),
+    "data_dir": (str, NoneType),
+    "image_shape": (list,),
+    "model": (dict,),
+    "training": (dict,),
+}
 KEYS = {"preset", "data", "data_dir", "data_sha256", "image_shape", "model", "training"}
 
 
@@ -108,6 +116,9 @@ class Run:
             config = json.loads((path / "config.json").read_text(encoding="utf-8"))
             if not isinstance(config, dict) or not config.keys() >= KEYS:
                 raise ValueError(f"not a JSON object with {', '.join(sorted(KEYS))}")
+            for key, kinds in KINDS.items():
+                if not isinstance(config[key], kinds):
+                    raise ValueError(f"{key} is {config[key]!r}")
         except FileNotFoundError:
             raise RunError(
                 f"{path}: found no config.json, "
@@ -161,18 +172,22 @@ class Run:
                 f"{self.path}: found {name} {value!r} in config.json, "
                 f"expected {before!r} as in the checkpoint"
             )
-        found = fingerprint(trainer.data)
-        if found != then["data_sha256"]:
-            raise RunError(
-                f"{self.path}: found other images than it was trained on (SHA-256 "
-                f"{found[:12]}...), expected {then['data_sha256'][:12]}..."
-            )
+        self.expect_data(trainer.data)
         trainer.restore(arrays, state)
         return [
             f"{name}: found {now}, then {then['versions'].get(name)}: bits may differ"
             for name, now in versions().items()
             if now != then["versions"].get(name)
         ]
+
+    def expect_data(self, data: Dataset) -> None:
+        """Raise RunError if `data` are not the ones of config.json."""
+        found, expected = fingerprint(data), self.config["data_sha256"]
+        if found != expected:
+            raise RunError(
+                f"{self.path}: found other images than it was trained on (SHA-256 "
+                f"{found[:12]}...), expected {expected[:12]}..."
+            )
 
     def load_model(self) -> VAE:
         """The model of the checkpoint. Raises RunError if it is not this run's."""

@@ -140,10 +140,11 @@ def test_evaluate_prints_the_elbo_of_the_last_row(
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
     assert printed[0].startswith(f"{TEST} test images of three, binarization dynamic")
+    assert printed[0].splitlines()[0].endswith("; nats per image")
     last = rows(finished.run)[-1]
     names = {"recon": "reconstruction", "kl": "KL", "elbo": "ELBO"}
     for name, title in names.items():
-        found = re.search(rf"^{title} +(-?[\d.]+) nats$", printed[0], re.MULTILINE)
+        found = re.search(rf"^{title} +(-?[\d.]+)( |$)", printed[0], re.MULTILINE)
         assert found
         assert float(found[1]) == pytest.approx(float(last[f"test_{name}"]), abs=5.1e-4)
     assert printed[2].splitlines()[1:] != printed[0].splitlines()[1:]

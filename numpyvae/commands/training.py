@@ -13,8 +13,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from ..datasets import Dataset, load
-from ..errors import ArgumentError, DivergedError
+from ..errors import ArgumentError, DivergedError, RunError
 from ..evaluate import evaluate
 from ..models import VAE
 from ..presets import PRESETS, options_of
@@ -72,7 +74,7 @@ def begin(
             "data": data,
             "data_dir": data_dir and str(Path(data_dir).resolve()),
             "data_sha256": fingerprint(images),
-            "image_shape": images.image_shape,
+            "image_shape": list(images.image_shape),
             "model": model.arguments(),
             "training": vars(settings),
         },
@@ -100,15 +102,29 @@ def go_on(
     run = Run.open(Path(folder))
     with run.lock():
         run.config["training"] |= changes
-        settings = Settings(**run.config["training"])
+        try:
+            settings = Settings(**run.config["training"])
+            model = VAE(**run.config["model"], seed=settings.seed)
+        except TypeError as error:
+            raise RunError(
+                f"{run.path / 'config.json'}: found {error}, expected it as "
+                "`numpyvae train` wrote it"
+            ) from error
         images = run.load_data(data_dir)
-        model = VAE(**run.config["model"], seed=settings.seed)
         with Workers(threads_for(settings)) as workers:
             trainer = Trainer(model, images, settings, workers)
-            if run.has_checkpoint():  # else it was killed before the first one
+            if run.has_checkpoint():
                 for warning in run.restore(trainer):
                     print(f"numpyvae: {warning}", file=sys.stderr)
+            else:  # it was killed before the first one
+                run.expect_data(images)
+            if settings.epochs < trainer.epoch:
+                raise ArgumentError(
+                    f"epochs: found {settings.epochs}, expected at least "
+                    f"{trainer.epoch}, which {run.path} has done"
+                )
             run.write_config()
+            run.write_history(trainer.records)  # a kill may have come before it
             print(describe(images, model, settings, threads_for(settings)))
             return finish(run, trainer, due)
 
@@ -124,7 +140,7 @@ class Due:
                 f"--checkpoint-every: found {every!r}, "
                 "expected batches, such as 500, or seconds, such as 60s"
             )
-        self.every = int(number) if every else math.inf
+        self.every = float(number) if every else math.inf
         self.seconds = every is not None and every.endswith("s")
         self.last, self.batches = time.monotonic(), 0
 
@@ -145,9 +161,10 @@ def finish(run: Run, trainer: Trainer, due: Due) -> int:
     with first_signal() as signals:
 
         def after_batch() -> bool:
-            if signals or due():
+            stop = bool(signals)  # asked once: one may come at any time
+            if (stop or due()) and np.isfinite(model.params.flat).all():
                 run.save(trainer)
-            return bool(signals)
+            return stop
 
         try:
             while trainer.epoch < settings.epochs and not signals:

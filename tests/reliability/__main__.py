@@ -1,0 +1,139 @@
+"""Print what was tried, what failed, and how long it took; see `python -m ... -h`."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+SEED = 1
+HEADING = ("what", "tried", "failed", "seconds", "")
+WIDTHS = (34, 9, 8, 8)
+
+
+class Row(NamedTuple):
+    """A line of the table, and what went wrong first, if anything."""
+
+    what: str
+    tried: int
+    failed: int
+    seconds: float
+    note: str = ""
+    fault: str = ""
+
+
+def killed(quick: bool) -> Iterator[Row]:
+    """Processes killed and resumed."""
+    from .kills import kills
+
+    found = kills(4, SEED, epochs=15) if quick else kills(200, SEED)
+    inside = f"{found.inside_save} inside a save, seed {SEED}"
+    lost, other = found.epochs_lost, found.kills - found.identical
+    fault = found.first_fault
+    seconds = found.seconds
+    yield Row(
+        "SIGKILL: not identical at the end", found.kills, other, seconds, inside, fault
+    )
+    yield Row("SIGKILL: committed epochs lost", found.kills, lost, 0, "the same kills")
+
+
+def damaged(quick: bool) -> Iterator[Row]:
+    """Checkpoints with a flipped bit, or cut."""
+    from .flips import flips, truncations
+
+    for name, damage in (("bit flips", flips), ("truncations", truncations)):
+        found = damage(50 if quick else 1)
+        note = f"one in 50, seed {SEED - 1}" if quick else "all there are"
+        silent, uncaught = found.silent + found.harmless, found.uncaught
+        yield Row(
+            f"{name}: silent wrong loads", found.tried, silent, found.seconds, note
+        )
+        yield Row(f"{name}: uncaught exceptions", found.tried, uncaught, 0, "the same",
+                  found.first_fault)  # fmt: skip
+
+
+def corrupt(quick: bool) -> Iterator[Row]:
+    """IDX files that are none."""
+    from . import idx_fuzz
+
+    made = idx_fuzz.hypothesis_inputs(500) if quick else idx_fuzz.hypothesis_inputs()
+    note = f"peak {made.peak_mb:.1f} MB, seed {idx_fuzz.SEED}"
+    failed = made.exceptions + made.wrong
+    yield Row("corrupt IDX: uncaught or wrong", made.inputs, failed, made.seconds, note,
+              made.first_fault)  # fmt: skip
+    run = idx_fuzz.fuzz(5_000, 10) if quick else idx_fuzz.fuzz()
+    note = f"peak {run.peak_mb} MB (with Python), seed {idx_fuzz.SEED}"
+    if not run.runs and not run.exceptions:
+        note = "not tried: see below"
+    yield Row("fuzzed IDX: uncaught or wrong", run.runs, run.exceptions, run.seconds,
+              note, run.note)  # fmt: skip
+
+
+def unwritable(quick: bool) -> Iterator[Row]:
+    """Disks that fail."""
+    from .write_faults import full_disk, write_faults
+
+    found = write_faults(10 if quick else 1)
+    note = "ENOSPC, EIO, EACCES at each call" + ", one in 10" * quick
+    yield Row(
+        "write faults: nothing loads, untold", *found[:3], note, found.first_fault
+    )
+    yield from outcomes("full disks", lambda: full_disk(quick))
+
+
+def degraded(quick: bool) -> Iterator[Row]:
+    """Homes that lack something."""
+    from .homes import homes
+
+    yield from outcomes("degraded homes", lambda: homes(quick))
+
+
+def outcomes(what: str, attempt: Callable[[], list[tuple[str, str]]]) -> Iterator[Row]:
+    """A row for named outcomes "passed", "failed" or "not tried: why"."""
+    begin = time.perf_counter()
+    found = attempt()
+    failed = [f"{name}: {told}" for name, told in found if told.startswith("failed")]
+    untried = [f"{name} {told}" for name, told in found if told.startswith("not tried")]
+    passed = sum(told == "passed" for _, told in found)
+    assert passed + len(failed) + len(untried) == len(found), found
+    yield Row(what, passed + len(failed), len(failed), time.perf_counter() - begin,
+              "; ".join(untried), "; ".join(failed))  # fmt: skip
+
+
+def cells(*columns: str) -> str:
+    """A line of the table."""
+    what, *numbers = columns[:4]
+    right = "".join(f"{n:>{w}}" for n, w in zip(numbers, WIDTHS[1:], strict=True))
+    return f"{what:{WIDTHS[0]}}{right}  {columns[4]}".rstrip()
+
+
+PARTS = (killed, damaged, corrupt, unwritable, degraded)
+
+
+def main() -> int:
+    """Print the table, a line as soon as it is known; 1 if anything failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.reliability",
+        description="Kill, damage, deny, and see what is lost: "
+        "up to 15 minutes, or one with --quick.",
+    )
+    parser.add_argument("--quick", action="store_true", help="a little of each")
+    parser.add_argument("--only", choices=[part.__name__ for part in PARTS])
+    options = parser.parse_args()
+    print(cells(*HEADING), flush=True)
+    faults = []
+    failed = tried = 0
+    for part in PARTS:
+        if options.only in (None, part.__name__):
+            for row in part(options.quick):
+                seconds = f"{row.seconds:.1f}" if row.seconds else ""
+                numbers = f"{row.tried:,}", f"{row.failed:,}"
+                print(cells(row.what, *numbers, seconds, row.note), flush=True)
+                failed, tried = failed + row.failed, tried + row.tried
+                faults += [f"{row.what}: {row.fault}"] if row.fault else []
+    print("\n".join(["", *faults]) if faults else "", end="\n" if faults else "")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""What a user gets wrong: an error of one line, naming argument, found and expected."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from data import tiny
+
+from numpyvae import (
+    VAE,
+    Dataset,
+    NumpyvaeError,
+    load_idx,
+    load_mnist,
+    load_strokes,
+    train,
+)
+from numpyvae.errors import ArgumentError, DataError
+from numpyvae.evaluate import evaluate
+from numpyvae.workers import Workers
+
+DATA = tiny(train=9, test=4)
+MODEL = VAE(48, (4,), 2)
+RNG = np.random.default_rng(0)
+X = RNG.random((3, 48), np.float32)
+EPS = RNG.standard_normal((3, 2), np.float32)
+GREYS = DATA.train_images.reshape(9, 48)
+BITS = GREYS // 255
+NAN = np.where(np.arange(48) == 7, np.nan, X)
+
+encode, decode, sample = MODEL.encode, MODEL.decode, MODEL.sample
+gradient = MODEL.loss_and_gradient
+fit = partial(train, MODEL, DATA, progress=False)
+change = partial(replace, DATA)
+
+
+def score(images: Any, how: str = "none", model: VAE = MODEL) -> None:
+    with Workers(1) as workers:
+        evaluate(model, images, how, 0, workers)
+
+
+# argument, what is found (a regular expression), the call
+TABLE: list[tuple[str, str, Callable[[], object]]] = [
+    ("pixels", "48.0", lambda: VAE(48.0)),  # type: ignore[arg-type]
+    ("pixels", "True", lambda: VAE(True)),
+    ("pixels", "0", lambda: VAE(0)),
+    ("pixels", "'48'", lambda: VAE("48")),  # type: ignore[arg-type]
+    ("hidden", "'400'", lambda: VAE(48, "400")),
+    ("hidden", "400", lambda: VAE(48, 400)),  # type: ignore[arg-type]
+    ("hidden", "None", lambda: VAE(48, None)),  # type: ignore[arg-type]
+    ("hidden", r"\{4\}", lambda: VAE(48, {4})),  # type: ignore[arg-type]
+    ("hidden", "4.0", lambda: VAE(48, (4.0,))),  # type: ignore[arg-type]
+    ("hidden", "True", lambda: VAE(48, (True,))),
+    ("hidden", r"\[4\]", lambda: VAE(48, [[4]])),  # type: ignore[list-item]
+    ("hidden", "-4", lambda: VAE(48, (-4,))),
+    ("decoder_hidden", "'4'", lambda: VAE(48, decoder_hidden="4")),
+    ("latent", "2.0", lambda: VAE(48, (4,), 2.0)),  # type: ignore[arg-type]
+    ("latent", "True", lambda: VAE(48, (4,), True)),
+    ("latent", "-1", lambda: VAE(48, (4,), -1)),
+    ("activation", "'ReLU'", lambda: VAE(48, activation="ReLU")),
+    ("activation", "None", lambda: VAE(48, activation=None)),  # type: ignore[arg-type]
+    ("seed", "0.5", lambda: VAE(48, seed=0.5)),  # type: ignore[arg-type]
+    ("seed", "None", lambda: VAE(48, seed=None)),  # type: ignore[arg-type]
+    ("seed", "-1", lambda: VAE(48, seed=-1)),
+    ("dtype", "int64", lambda: VAE(48, dtype="int64")),
+    ("dtype", ".*float16.*", lambda: VAE(48, dtype=np.float16)),
+    ("params", "float64", lambda: VAE(48, params=np.zeros(3))),
+    # Images and codes of another kind
+    ("x", "list", lambda: encode(X.tolist())),
+    ("x", "NoneType", lambda: encode(None)),  # type: ignore[arg-type]
+    ("x", "Dataset", lambda: encode(DATA)),  # type: ignore[arg-type]
+    ("x", r"uint8 of shape \(9, 48\)", lambda: encode(GREYS)),
+    ("x", r"uint8 of shape \(9, 48\)", lambda: MODEL.reconstruct(GREYS)),
+    ("x", r"uint8 of shape \(9,\)", lambda: encode(DATA.train_labels)),
+    ("x", r"float32 of shape \(3, 8, 6\)", lambda: encode(X.reshape(3, 8, 6))),
+    ("x", r"float32 of shape \(48,\)", lambda: encode(X[0])),
+    ("x", r"float32 of shape \(3, 47\)", lambda: encode(X[:, 1:])),
+    ("x", r"object of shape \(3, 48\)", lambda: encode(X.astype(object))),
+    ("x", r"bool of shape \(3, 48\)", lambda: encode(X > 0.5)),
+    ("x", "NaN or infinity", lambda: encode(NAN)),
+    ("x", "NaN or infinity", lambda: gradient(NAN, EPS)),
+    ("x", "NaN or infinity", lambda: encode(np.full_like(X, np.inf))),
+    ("x", "values from .* to 25.*", lambda: encode(X * 255)),
+    ("x", "values from -.* to -.*", lambda: encode(-X)),
+    ("x", "values from .* to 1.1", lambda: gradient(X * 0 + np.float32(1.1), EPS)),
+    ("x", "40 pixels", lambda: encode(VAE(40).as_input(BITS[:, 8:], binary=True))),
+    ("images", r"shape \(9, 8, 6\)", lambda: MODEL.as_input(DATA.train_images,
+                                                            binary=False)),
+    ("images", r"shape \(9,\)", lambda: MODEL.as_input(DATA.train_labels, binary=True)),
+    ("z", "list", lambda: decode([[0.0, 0.0]])),  # type: ignore[arg-type]
+    ("z", r"float64 of shape \(1, 3\)", lambda: decode(np.zeros((1, 3)))),
+    ("z", r"float64 of shape \(2,\)", lambda: decode(np.zeros(2))),
+    ("z", r"int64 of shape \(1, 2\)", lambda: decode(np.zeros((1, 2), np.int64))),
+    ("z", "NaN or infinity", lambda: decode(np.full((1, 2), np.inf))),
+    ("eps", "2 rows", lambda: gradient(X, EPS[:2])),
+    ("eps", r"float32 of shape \(3, 1\)", lambda: gradient(X, EPS[:, :1])),
+    ("eps", "list", lambda: gradient(X, EPS.tolist())),
+    ("eps", "int", lambda: gradient(X, 0)),  # type: ignore[arg-type]
+    ("eps", "NaN or infinity", lambda: gradient(X, EPS * np.nan)),
+    ("count", "-1", lambda: sample(-1, RNG)),
+    ("count", "2.0", lambda: sample(2.0, RNG)),  # type: ignore[arg-type]
+    ("count", "True", lambda: sample(True, RNG)),
+    # Training
+    ("model", "Dataset", lambda: train(DATA, DATA)),  # type: ignore[arg-type]
+    ("model", "Dataset", lambda: train(DATA, MODEL)),  # type: ignore[arg-type]
+    ("model", "47 pixels", lambda: train(VAE(47), DATA)),
+    ("data", "VAE", lambda: train(MODEL, MODEL)),  # type: ignore[arg-type]
+    ("data", "ndarray", lambda: train(MODEL, DATA.train_images)),  # type: ignore[arg-type]
+    ("data", "str", lambda: train(MODEL, "strokes")),  # type: ignore[arg-type]
+    ("train", "the keyword 'learning_rate'", lambda: fit(learning_rate=1e-3)),
+    ("epochs", "0", lambda: fit(epochs=0)),
+    ("epochs", "-3", lambda: fit(epochs=-3)),
+    ("epochs", "1.0", lambda: fit(epochs=1.0)),
+    ("epochs", "True", lambda: fit(epochs=True)),
+    ("batch_size", "0", lambda: fit(batch_size=0)),
+    ("batch_size", "32.0", lambda: fit(batch_size=32.0)),
+    ("batch_size", "True", lambda: fit(batch_size=True)),
+    ("lr", "'1e-3'", lambda: fit(lr="1e-3")),
+    ("lr", "0", lambda: fit(lr=0)),
+    ("lr", "-1", lambda: fit(lr=-1)),
+    ("lr", "nan", lambda: fit(lr=float("nan"))),
+    ("lr", "inf", lambda: fit(lr=float("inf"))),
+    ("lr", "None", lambda: fit(lr=None)),
+    ("lr", r"array\(.*\)", lambda: fit(lr=np.ones(2))),
+    ("beta", "-1", lambda: fit(beta=-1)),
+    ("beta", "nan", lambda: fit(beta=float("nan"))),
+    ("beta", "None", lambda: fit(beta=None)),
+    ("binarize", "'binary'", lambda: fit(binarize="binary")),
+    ("binarize", "None", lambda: fit(binarize=None)),
+    ("seed", "0.5", lambda: fit(seed=0.5)),
+    ("seed", "'0'", lambda: fit(seed="0")),
+    ("seed", "-1", lambda: fit(seed=-1)),
+    ("threads", "0", lambda: fit(threads=0)),
+    ("threads", "True", lambda: fit(threads=True)),
+    # Evaluation
+    ("images", r"shape \(9, 48\) of uint8", lambda: score(GREYS)),
+    ("images", r"shape \(9,\) of uint8", lambda: score(DATA.train_labels)),
+    ("images", r"shape .* of float64", lambda: score(DATA.test_images / 255)),
+    ("images", r"shape \(4, 48\)", lambda: score(DATA.test_images, model=VAE(47))),
+    ("binarize", "'greys'", lambda: score(DATA.test_images, "greys")),
+    # Data
+    ("train_images", r"shape \(9,\) of uint8",
+     lambda: change(train_images=DATA.train_labels)),
+    ("train_labels", r"shape \(9, 8, 6\) of uint8",
+     lambda: change(train_labels=DATA.train_images)),
+    ("train_images", "shape .* of float64",
+     lambda: change(train_images=DATA.train_images / 255)),
+    ("train_images", "shape .* of float64",
+     lambda: change(train_images=np.full((9, 8, 6), np.nan))),
+    ("train_images", r"shape \(9, 48\) of uint8", lambda: change(train_images=GREYS)),
+    ("test_images", "a list", lambda: change(test_images=DATA.test_images.tolist())),
+    ("test_images", r"shape \(0, 8, 6\) of uint8",
+     lambda: change(test_images=DATA.test_images[:0])),
+    ("test_images", "images of 4 x 6",
+     lambda: change(test_images=DATA.test_images[:, :4])),
+    ("train_labels", r"shape \(9,\) of float64",
+     lambda: change(train_labels=DATA.train_labels.astype(float))),
+    ("test_labels", r"shape \(3,\) of uint8",
+     lambda: change(test_labels=DATA.test_labels[1:])),
+    ("train", "-1", lambda: load_strokes(-1)),
+    ("train", "5.0", lambda: load_strokes(5.0)),  # type: ignore[arg-type]
+    ("train", "True", lambda: load_strokes(True)),
+    ("test", "'5'", lambda: load_strokes(5, "5")),  # type: ignore[arg-type]
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argument", "found", "call"),
+    TABLE,
+    ids=[f"{i}-{argument}" for i, (argument, *_) in enumerate(TABLE)],
+)
+def test_a_line_names_argument_found_and_expected(
+    argument: str, found: str, call: Callable[[], object]
+) -> None:
+    before = MODEL.params.flat.copy()
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert isinstance(caught.value, NumpyvaeError)
+    message = str(caught.value)
+    assert re.match(f"{argument}: found {found}, expected [A-Za-z0-9(]", message), (
+        message
+    )
+    assert message.isprintable()  # no second line
+    np.testing.assert_array_equal(MODEL.params.flat, before)
+
+
+@pytest.mark.parametrize("load", [load_idx, load_mnist])
+@pytest.mark.parametrize("kind", ["missing", "file", "empty"])
+def test_a_wrong_directory_is_named(
+    load: Callable[[Path], Dataset], kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / kind
+    if kind == "file":
+        path.touch()
+    elif kind == "empty":
+        path.mkdir()
+    with pytest.raises(DataError, match=r"expected|put the four") as caught:
+        load(path)
+    assert str(path) in str(caught.value) and str(caught.value).isprintable()

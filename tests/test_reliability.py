@@ -1,0 +1,56 @@
+"""A little of `python -m tests.reliability`, which says what each of these proves."""
+
+import pytest
+from reliability import __main__ as table
+from reliability.flips import flips, truncations
+from reliability.kills import kills
+from reliability.write_faults import full_disk, write_faults
+
+
+def test_killed_runs_end_with_the_bits_of_the_one_never_killed() -> None:
+    found = kills(2, seed=2, epochs=12)
+    assert (found.kills, found.identical, found.epochs_lost) == (2, 2, 0), found
+
+
+@pytest.mark.parametrize("damage", [flips, truncations])
+def test_no_damaged_checkpoint_is_believed(damage: object) -> None:
+    found = damage(20)  # type: ignore[operator]
+    assert found.tried > 100
+    assert found.refused == found.tried, found
+
+
+def test_a_save_that_fails_loses_nothing() -> None:
+    found = write_faults()
+    assert found.tried > 400
+    assert found.failed == 0, found
+
+
+def test_a_full_disk_ends_a_training_that_goes_on_later() -> None:
+    assert [told for _, told in full_disk(quick=True)] == ["passed"]
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "failed"), [("passed", 0, 0), ("failed: badly", 1, 1)]
+)
+def test_what_failed_is_told_and_counted(
+    told: str,
+    code: int,
+    failed: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def part(quick: bool) -> list[table.Row]:
+        return [
+            table.Row("fine", 1000, 0, 1.25, "seed 3"),
+            *table.outcomes("homes", lambda: [("a", told), ("b", "not tried: why")]),
+        ]
+
+    monkeypatch.setattr(table, "PARTS", (part,))
+    monkeypatch.setattr("sys.argv", ["reliability", "--quick"])
+    assert table.main() == code
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["what", "tried", "failed", "seconds"]
+    assert lines[1].split() == ["fine", "1,000", "0", "1.2", "seed", "3"]
+    assert lines[2].split()[:3] == ["homes", "1", str(failed)]
+    assert lines[2].endswith("b not tried: why")
+    assert lines[3:] == ["", "homes: a: failed: badly"][: 2 * failed]
