@@ -1,7 +1,7 @@
 """Two ways to the derivative of a function one can only call.
 
 The complex step is exact to rounding but wants analytic code; Ridders' differences take
-any code and are good to about eleven digits.
+any code and are good to nine digits or more.
 """
 
 from collections.abc import Callable

@@ -21,7 +21,7 @@ from .errors import ArgumentError
 from .ops import Array
 from .rounding import EPS, Tracked
 
-RIDDERS_BOUND = 1e-10  # of Ridders' differences, beside the terms they add up
+RIDDERS_BOUND = 1e-9  # of differences beside the terms they add; a tenth of it was seen
 DIRECTIONS = 3
 
 Function = Callable[..., Any]
