@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> int:
 
 def draw(rates: Array, smallest: float, path: Path) -> None:
     """The share caught against the size of the fault, a line for each criterion."""
-    title = f"A block scaled by 1 + {smallest:.0e} is caught every time"
+    title = f"Scaled by 1 + {smallest:.0e}, a block is always caught"
     figure, y = page(4.3, title)
     write(figure, MARGIN, y, "share of faults caught, by", GREY)
     axes = panel(figure, 0.75, y - 3.8, WIDTH - 1.0, 3.0, ("size of the fault, d", ""))
