@@ -45,9 +45,10 @@ def assert_close(name: str, got: Array, want: Array, tolerance: float) -> None:
         )
 
 
-def assert_rounded(name: str, got: Array, want: Array) -> None:
-    """Equal up to the rounding of got's dtype."""
-    assert_close(name, got, want, ROUNDING * np.finfo(np.asarray(got).dtype).eps)
+def assert_rounded(name: str, got: Array, want: Array, steps: int = 1) -> None:
+    """Equal up to the rounding of got's dtype, in each of `steps` that follow on."""
+    eps = np.finfo(np.asarray(got).dtype).eps
+    assert_close(name, got, want, ROUNDING * steps * eps)
 
 
 def central_differences(f: Callable[[Array], Any], at: Array) -> Array:

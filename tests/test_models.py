@@ -142,7 +142,9 @@ def test_compiled_is_the_reference(
         x = model.as_input(images, binary=binary)
         assert isinstance(x, np.ndarray) or (binary and compiled)
         gradients.append(model.loss_and_gradient(x, eps, beta)[1].flat)
-    assert_rounded("gradient", gradients[1], gradients[0])
+    # Up to six layers there and six back, each rounded; NumPy's tanh and exp of float32
+    # round by where in memory an entry lies, so the bits differ from run to run.
+    assert_rounded("gradient", gradients[1], gradients[0], steps=12)
 
 
 def gradient(model: VAE, images: Array, eps: Array, **others: Any) -> Array:
