@@ -79,7 +79,8 @@ def test_the_kernels_hold_with_the_jit_off() -> None:
     """Their tests once more, in a process where numba compiles nothing."""
     files = ["test_kernels.py", "test_optim.py", "test_models.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["--hypothesis-profile=few", *(str(TESTS / file) for file in files)]
+    command += ["--hypothesis-profile=few", "--hypothesis-verbosity=quiet"]
+    command += ["--tb=short", *(str(TESTS / file) for file in files)]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr
