@@ -4,7 +4,8 @@ Each message is one line: what was found, what was expected, what to do.
 The command line prints it and exits with 2; a program catches `NumpyvaeError`.
 """
 
-from numbers import Integral
+import math
+from numbers import Integral, Real
 
 
 class NumpyvaeError(Exception):
@@ -33,3 +34,14 @@ def expect_whole(name: str, value: object, least: int) -> None:
         raise ArgumentError(
             f"{name}: found {value!r}, expected a whole number from {least} on"
         )
+
+
+def expect_number(name: str, value: object, least: str) -> None:
+    """Raise ArgumentError unless `value` is "a positive number" or "0 or more"."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    try:
+        number = number and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:  # an int that no float holds
+        number = False
+    if not number or value < 0 or (value == 0 and least == "a positive number"):  # type: ignore[operator]
+        raise ArgumentError(f"{name}: found {value!r}, expected {least}")

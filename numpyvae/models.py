@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import backends
-from .errors import ArgumentError, expect_whole
+from .errors import ArgumentError, expect_number, expect_whole
 from .kernels import ActivePixels, Input, active_pixels
 from .networks import MLP
 from .ops import ACTIVATIONS, Array, activate
@@ -122,6 +122,10 @@ class VAE:
         if params is None:
             self.params = Parameters.zeros(shapes, self.dtype)
             initialise(self.params, np.random.default_rng(seed))
+        elif not isinstance(params, np.ndarray):
+            raise ArgumentError(
+                f"params: found {type(params).__name__}, expected {self.dtype} (P,)"
+            )
         elif params.dtype != self.dtype:
             raise ArgumentError(f"params: found {params.dtype}, expected {self.dtype}")
         else:
@@ -196,9 +200,16 @@ class VAE:
         binary ones as lists of their active pixels. Raises ArgumentError for images of
         another size.
         """
-        if images.shape[1:] != (self.pixels,):
+        expected = f"expected uint8 of shape (B, {self.pixels})"
+        if not isinstance(images, np.ndarray):
+            raise ArgumentError(f"images: found {type(images).__name__}, {expected}")
+        if images.shape[1:] != (self.pixels,) or images.dtype != np.uint8:
             raise ArgumentError(
-                f"images: found shape {images.shape}, expected (B, {self.pixels})"
+                f"images: found {images.dtype} of shape {images.shape}, {expected}"
+            )
+        if binary and images.max(initial=0) > 1:
+            raise ArgumentError(
+                f"images: found {images.max()}, expected 0 and 1 in binary ones"
             )
         if binary and self.compiled:
             return active_pixels(images)
@@ -214,6 +225,9 @@ class VAE:
         """
         self._expect_images(x)
         _expect_matrix("eps", eps, self.latent)
+        expect_number("beta", beta, "0 or more")
+        if not len(x):
+            raise ArgumentError("x: found 0 images, expected at least 1")
         if len(eps) != len(x):
             raise ArgumentError(
                 f"eps: found {len(eps)} rows, expected {len(x)} as in x"
@@ -248,11 +262,18 @@ class VAE:
     def sample(self, count: int, rng: np.random.Generator) -> Array:
         """The pixel means of `count` images with z from the prior -> (count, D)."""
         expect_whole("count", count, 0)
+        if not isinstance(rng, np.random.Generator):
+            raise ArgumentError(
+                f"rng: found {type(rng).__name__}, expected a numpy.random.Generator, "
+                "such as numpy.random.default_rng(0)"
+            )
         return self.decode(rng.standard_normal((count, self.latent)).astype(self.dtype))
 
     def _expect_images(self, x: Input) -> None:
         if not isinstance(x, ActivePixels):
             _expect_matrix("x", x, self.pixels)
+            if x.dtype.kind == "c" != self.dtype.kind:
+                raise ArgumentError(f"x: found {x.dtype}, expected {self.dtype}")
             if x.real.min(initial=0) < 0 or x.real.max(initial=0) > 1:
                 raise ArgumentError(
                     f"x: found values from {x.real.min():g} to {x.real.max():g}, "

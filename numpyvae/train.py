@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from .datasets import Dataset
 from .datasets.binarize import Batches
-from .errors import ArgumentError, DivergedError, expect_whole
+from .errors import ArgumentError, DivergedError, expect_number, expect_whole
 from .evaluate import evaluate
 from .models import VAE
 from .ops import Array
@@ -55,11 +55,8 @@ class Settings:
         expect_whole("seed", self.seed, 0)
         if self.threads is not None:
             expect_whole("threads", self.threads, 1)
-        for name, least in (("lr", "a positive number"), ("beta", "0 or more")):
-            value = getattr(self, name)
-            number = isinstance(value, int | float | np.number) and math.isfinite(value)
-            if not number or value < 0 or (name == "lr" and value == 0):
-                raise ArgumentError(f"{name}: found {value!r}, expected {least}")
+        expect_number("lr", self.lr, "a positive number")
+        expect_number("beta", self.beta, "0 or more")
 
 
 class EpochRecord(NamedTuple):
@@ -91,6 +88,11 @@ class Trainer:
                 raise ArgumentError(
                     f"{name}: found {type(value).__name__}, expected {kind.__name__}"
                 )
+        if model.dtype.kind == "c":
+            raise ArgumentError(
+                f"model: found {model.dtype}, expected float32 or float64; complex "
+                "models are for the complex step"
+            )
         if model.pixels != data.pixels:
             raise ArgumentError(
                 f"model: found {model.pixels} pixels, expected {data.pixels} "
@@ -120,13 +122,21 @@ class Trainer:
         """All that `restore` needs to go on from here to the same bits.
 
         The arrays are the trainer's own, to be written or copied at once; the rest is
-        made of what JSON can say.
+        made of what JSON can say. Raises DivergedError if an array is not finite.
         """
         arrays = {
             "params": self.model.params.flat,
             "adam_m": self.optimizer.m,
             "adam_v": self.optimizer.v,
         }
+        for what, array in arrays.items():
+            blocks = self.model.params.like(array).items()
+            bad = next((name for name, b in blocks if not np.isfinite(b).all()), None)
+            if bad is not None:
+                raise DivergedError(
+                    f"step {self.optimizer.step}: found {what} of {bad} not finite, "
+                    f"expected finite numbers: {self._advice()}"
+                )
         return arrays, {
             "adam_step": self.optimizer.step,
             "records": self.records,
@@ -222,6 +232,7 @@ class Trainer:
             self.settings.seed, self.workers,
         )  # fmt: skip
         self._expect_finite(test.recon, test.kl, "the test images")
+        self.state()  # where Adam's moments overflow, nothing would be learned
         recon, kl = self.recon / n, self.kl / n
         record = EpochRecord(
             self.epoch + 1, recon, kl, -(recon + kl), test.recon, test.kl, test.elbo,
@@ -237,10 +248,14 @@ class Trainer:
             raise DivergedError(
                 f"step {self.optimizer.step + 1}: found recon {recon:.4g} and KL "
                 f"{kl:.4g} nats, not finite from {where} on; expected finite numbers: "
-                f"try a smaller lr than {self.settings.lr:g}"
-                + f" or beta than {self.settings.beta:g}"
-                * (self.settings.beta > 1)
+                + self._advice()
             )
+
+    def _advice(self) -> str:
+        beta = self.settings.beta
+        return f"try a smaller lr than {self.settings.lr:g}" + (
+            f" or beta than {beta:g}" * (beta > 1)
+        )
 
 
 def train(

@@ -212,6 +212,9 @@ def test_a_huge_beta_kills_the_kl_and_one_too_huge_is_refused(
     if kind["dtype"] is np.float32:
         with pytest.raises(DivergedError, match=r"or beta than 1e\+300"):
             run(model, beta=1e300)
+        # Adam's v overflows, and every step would be 0.
+        with pytest.raises(DivergedError, match=r"^step \d+: found adam_v of encoder"):
+            run(VAE(48, (4,), 2, **kind), beta=1e30)
 
 
 @pytest.mark.parametrize("lr", ["1e3", "1e10", "1e30", "1e300"])

@@ -74,4 +74,7 @@ def number(value: float) -> str:
 
 def save(figure: Figure, path: Path) -> None:
     """Write the page as a PNG."""
-    figure.savefig(path, format="png", dpi=DPI, facecolor=PAPER)
+    try:
+        figure.savefig(path, format="png", dpi=DPI, facecolor=PAPER)
+    except OSError as error:  # of a full disk, it does not say where
+        raise OSError(error.errno, error.strerror, str(path)) from error
