@@ -1,6 +1,6 @@
 """The one place where the reference or the compiled code is chosen.
 
-Both are namespaces of the same functions: the pairs of ops.py, gaussian.py and
+Both are namespaces of the same functions: the pairs of ops.py, conv.py, gaussian.py and
 likelihoods.py and the updates of optim.py. Each takes its arguments in the same order
 and an optional `out`, which receives the results.
 """
@@ -10,7 +10,7 @@ from functools import wraps
 from types import SimpleNamespace
 from typing import Any
 
-from . import gaussian, kernels, likelihoods, ops, optim
+from . import conv, conv_kernels, gaussian, kernels, likelihoods, ops, optim
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
@@ -18,14 +18,31 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         ops.dense_forward,
         ops.dense_backward,
         ops.dense_backward_weights,
+        conv.conv_forward,
+        conv.conv_backward,
+        conv.conv_backward_weights,
+        conv.conv_transpose_forward,
+        conv.conv_transpose_backward,
         gaussian.sigma_forward,
         gaussian.sigma_backward,
         gaussian.reparameterize_forward,
         gaussian.reparameterize_backward,
         gaussian.kl_forward,
         gaussian.kl_backward,
+        gaussian.cholesky_forward,
+        gaussian.cholesky_backward,
+        gaussian.correlate_forward,
+        gaussian.correlate_backward,
+        gaussian.full_kl_forward,
+        gaussian.full_kl_backward,
+        gaussian.sampled_kl_forward,
+        gaussian.sampled_kl_backward,
         likelihoods.bernoulli_forward,
         likelihoods.bernoulli_backward,
+        likelihoods.continuous_bernoulli_forward,
+        likelihoods.continuous_bernoulli_backward,
+        likelihoods.isotropic_forward,
+        likelihoods.isotropic_backward,
         likelihoods.gaussian_forward,
         likelihoods.gaussian_backward,
     )
@@ -57,7 +74,7 @@ reference = SimpleNamespace(
 
 compiled = SimpleNamespace(
     **{
-        name: getattr(kernels, name, function)
+        name: getattr(kernels, name, getattr(conv_kernels, name, function))
         for name, function in vars(reference).items()
     }
 )

@@ -27,6 +27,8 @@ NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
 SEAL = 64  # characters of a SHA-256
 MAX_BYTES = 2**31
 
+_written: dict[Path, tuple[int, ...]] = {}  # by this process, with their marks
+
 
 def save_checkpoint(
     folder: Path, arrays: Mapping[str, Array], state: Mapping[str, Any]
@@ -47,6 +49,7 @@ def save_checkpoint(
     # A damaged one must not take the place of the one that was fallen back on.
     keep = folder / PREVIOUS if _is_whole(path) else None
     write_atomically(path, content + _seal(content), keep)
+    _written[path] = _mark(path)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -113,10 +116,19 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         ) from error
 
 
+def _mark(path: Path) -> tuple[int, ...]:
+    """Of a file; it has another once it is replaced or written to."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _is_whole(path: Path) -> bool:
+    """Whether its bytes are the ones that were written; ours need no second look."""
     try:
+        if path in _written and _mark(path) == _written[path]:
+            return True
         _content(path)
-    except RunError:
+    except (RunError, OSError):
         return False
     return True
 

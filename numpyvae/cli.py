@@ -12,9 +12,14 @@ from typing import NoReturn
 from . import __doc__ as about
 from . import __version__, commands, datasets
 from .datasets.binarize import BINARIZATIONS
+from .datasets.corrupt import CORRUPTIONS
 from .errors import NumpyvaeError
+from .likelihoods import LIKELIHOODS
+from .objectives import KLS
 from .ops import ACTIVATIONS
+from .posteriors import POSTERIORS
 from .presets import PRESETS
+from .settings import BOUNDS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,14 +58,39 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--hidden",
         type=int,
-        nargs="+",
+        nargs="*",
         metavar="H",
         help="widths of the encoder's hidden layers; the decoder's are mirrored",
     )
     add("--latent", type=int, metavar="Z", help="number of latents")
     add("--activation", choices=ACTIVATIONS, help="of the hidden layers")
+    add(
+        "--channels",
+        type=int,
+        nargs="+",
+        metavar="M",
+        help="maps of the convolutions before the encoder's hidden layers; their "
+        "transposes come after the decoder's",
+    )
+    add("--posterior", choices=POSTERIORS, help="q(z|x); point: an auto-encoder")
+    add("--likelihood", choices=LIKELIHOODS, help="p(x|z)")
+    add(
+        "--conditional",
+        action="store_const",
+        const=True,
+        help="give both networks the digit's label",
+    )
     add("--lr", type=float, help="Adam's learning rate")
+    add("--lr-end", type=float, help="what it falls to by the last epoch")
+    add("--bound", choices=BOUNDS, help="iwae: the importance-weighted one")
+    add("--samples", type=int, metavar="K", help="of z for each image")
+    add("--kl", choices=KLS, help="by its formula, or at the sample")
     add("--beta", type=float, help="weight of the KL in the loss")
+    add("--warmup", type=int, metavar="N", help="epochs in which beta rises from 0")
+    add(
+        "--corrupt", choices=CORRUPTIONS, help="what the encoder sees is to be restored"
+    )
+    add("--level", type=float, help="of the corruption: sigma, or share of the pixels")
     add(
         "--binarize",
         choices=BINARIZATIONS,

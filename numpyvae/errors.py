@@ -4,12 +4,20 @@ Each message is one line: what was found, what was expected, what to do.
 The command line prints it and exits with 2; a program catches `NumpyvaeError`.
 """
 
+import inspect
 import math
+import os
 from numbers import Integral, Real
+
+import numpy as np
 
 
 class NumpyvaeError(Exception):
     """The family of all errors that this package raises on purpose."""
+
+    def __str__(self) -> str:
+        """One line, also where an array or a path that was found has several."""
+        return " ".join(line.strip() for line in super().__str__().splitlines())
 
 
 class ArgumentError(NumpyvaeError):
@@ -45,3 +53,44 @@ def expect_number(name: str, value: object, least: str) -> None:
         number = False
     if not number or value < 0 or (value == 0 and least == "a positive number"):  # type: ignore[operator]
         raise ArgumentError(f"{name}: found {value!r}, expected {least}")
+
+
+def expect_path(name: str, value: object) -> None:
+    """Raise ArgumentError unless `value` is a path as text."""
+    try:
+        text = isinstance(os.fspath(value), str)  # type: ignore[call-overload]
+    except TypeError:
+        text = False
+    if not text:
+        raise ArgumentError(
+            f"{name}: found {value!r}, expected a str or a pathlib.Path"
+        )
+
+
+def expect_function(name: str, value: object, count: int) -> None:
+    """Raise ArgumentError unless `value` can be called with `count` arguments."""
+    if not callable(value):
+        raise ArgumentError(
+            f"{name}: found {type(value).__name__}, expected a function"
+        )
+    try:
+        inspect.signature(value).bind(*range(count))
+    except TypeError as error:
+        raise ArgumentError(
+            f"{name}: found {error}, expected a function that takes {count}"
+        ) from error
+    except ValueError:  # written in C, it has no signature to ask
+        return
+
+
+def expect_numbers(name: str, value: object, finite: bool) -> None:
+    """Raise ArgumentError unless `value` is an array of real numbers, or one."""
+    found, kind = type(value).__name__, "finite real" if finite else "real"
+    if isinstance(value, np.ndarray | Real):
+        array = np.asarray(value)
+        found = f"{array.dtype} of shape {array.shape}"
+        if array.dtype.kind in "bfiu":
+            if not finite or np.isfinite(array).all():
+                return
+            found = "NaN or infinity"
+    raise ArgumentError(f"{name}: found {found}, expected an array of {kind} numbers")

@@ -6,22 +6,27 @@ Shapes: N images, Z latents, K samples.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from .arguments import expect_labels
 from .datasets.binarize import Batches
-from .kernels import ActivePixels, Input
+from .datasets.corrupt import Corruption
 from .models import VAE
+from .objectives import Elbo
 from .ops import Array
+from .pixels import Input, rows_of
 from .workers import Workers
-from .workspace import Allocate, Workspace
+from .workspace import Workspace
 
 BLOCK = 500  # images that a thread takes at a time
 CHUNK = 250  # samples of an image that are decoded at once
 STREAM = 1  # beside the seed: noise of its own, not training's
+SAMPLED = Elbo(kl="sampled")
+NONE = Corruption("none", 0)
 
 
 class Evaluation(NamedTuple):
@@ -50,22 +55,31 @@ class Likelihood(NamedTuple):
 
 
 def evaluate(
-    model: VAE, images: NDArray[np.uint8], binarize: str, seed: int, workers: Workers
+    model: VAE,
+    images: NDArray[np.uint8],
+    binarize: str,
+    seed: int,
+    workers: Workers,
+    labels: NDArray[np.uint8] | None = None,
+    corruption: Corruption = NONE,
 ) -> Evaluation:
     """The ELBO of images (N, H, W), each with one z from its posterior.
+
+    `labels` (N,) are read if the model takes them; with a corruption, the encoder sees
+    corrupted images.
 
     Pixels and z are drawn from `seed`, the same at every call and for any number of
     threads; `dynamic` and `static` are therefore one thing here. Raises ArgumentError
     for images of another size than the model's.
     """
-    count, draw = _blocks(model, images, binarize, seed)
+    count, draw = _blocks(model, images, binarize, seed, labels, corruption)
 
     @np.errstate(over="ignore", invalid="ignore")  # a loss of inf or NaN says it all
     def evaluate_block(i: int) -> tuple[float, float, Array]:
-        rng, x = draw(i)
+        rng, x, given = draw(i)
         eps = rng.standard_normal((len(x), model.latent)).astype(model.dtype)
-        forward = model.forward(x, eps, Workspace())
-        return forward.recon_sum, forward.kl_sum, forward.mu.copy()
+        forward = model.forward(x, eps, Workspace(), **given)
+        return forward.recon_sum, forward.kl_sum, forward.code.mu.copy()
 
     recons, kls, mus = zip(*workers.map(evaluate_block, count), strict=True)
     n = len(images)
@@ -80,6 +94,7 @@ def likelihood(
     samples: int,
     workers: Workers,
     progress: bool = False,
+    labels: NDArray[np.uint8] | None = None,
 ) -> Likelihood:
     """-log p(x) of images (N, H, W), estimated with K = `samples` each (Eq. 15.3).
 
@@ -87,7 +102,7 @@ def likelihood(
     The pixels are the ones that `evaluate` draws from this seed. `progress` shows a bar
     on a terminal.
     """
-    count, draw = _blocks(model, images, binarize, seed)
+    count, draw = _blocks(model, images, binarize, seed, labels, NONE)
     nlls = np.empty(len(images))
     bar = tqdm(
         total=len(images), unit="image", leave=False, disable=None if progress else True
@@ -95,18 +110,19 @@ def likelihood(
 
     def estimate_block(i: int) -> None:
         array = Workspace()
-        rng, x = draw(i)
-        mu, logvar = model.encode(x)
+        rng, x, given = draw(i)
         for row in range(len(x)):
             one = slice(row, row + 1)
+            label = given["labels"] if model.classes else None
             logs = np.empty(samples)
             for start in range(0, samples, CHUNK):
                 k = min(CHUNK, samples - start)
                 eps = rng.standard_normal((k, model.latent), np.float32)
-                logs[start : start + k] = log_weights(
-                    model, _repeat(x, row, k), mu[one], logvar[one],
-                    eps.astype(model.dtype, copy=False), array,
+                forward = model.forward(
+                    rows_of(x, one), eps.astype(model.dtype, copy=False), array,
+                    SAMPLED, labels=label if label is None else label[one],
                 )  # fmt: skip
+                logs[start : start + k] = -(forward.recon + forward.kl)  # Eq. 15.1
             peak = logs.max()
             nlls[i * BLOCK + row] = -peak - np.log(np.exp(logs - peak).mean())
             bar.update()
@@ -116,48 +132,49 @@ def likelihood(
     return Likelihood(float(nlls.mean()), float(nlls.std() / np.sqrt(len(nlls))))
 
 
-def log_weights(
-    model: VAE, x: Input, mu: Array, logvar: Array, eps: Array, array: Allocate
-) -> Array:
-    """log w = log p(x|z) + log p(z) - log q(z|x) of K samples z (Eq. 15.1).
-
-    Shapes: x (K, D), one image K times; mu, logvar (1, Z), eps (K, Z) -> (K,).
-    """
-    f = model.pairs
-    z = f.reparameterize_forward(mu, f.sigma_forward(logvar), eps)
-    logits = model.decoder.forward(z, model.params, f, array)[-1]
-    p = array("p", logits.shape, logits.dtype)
-    recon, _ = f.bernoulli_forward(
-        logits, x, out=(array("recon", (len(z),), p.dtype), p)
-    )
-    zero = np.zeros_like(mu)
-    return f.gaussian_forward(mu, logvar, z) - recon - f.gaussian_forward(zero, zero, z)
+def draw_input(
+    model: VAE,
+    batches: Batches,
+    rows: NDArray[np.int64] | slice,
+    corruption: Corruption,
+    rng: np.random.Generator,
+) -> tuple[Input, Input | None]:
+    """Images as the decoder is to make them, and as the encoder sees them, if other."""
+    images = batches.rows(rows, rng)
+    x = model.as_input(images, binary=batches.binary)
+    if not corruption:
+        return x, None
+    clean = images.astype(model.dtype) / (1 if batches.binary else 255)
+    return x, corruption(clean, rng)
 
 
 def _blocks(
-    model: VAE, images: NDArray[np.uint8], binarize: str, seed: int
-) -> tuple[int, Callable[[int], tuple[np.random.Generator, Input]]]:
-    """The number of blocks, and what draws one: its generator and its input."""
+    model: VAE,
+    images: NDArray[np.uint8],
+    binarize: str,
+    seed: int,
+    labels: NDArray[np.uint8] | None,
+    corruption: Corruption,
+) -> tuple[int, Callable[[int], tuple[np.random.Generator, Input, dict[str, Any]]]]:
+    """The number of blocks, and what draws one: its generator, x, and what goes along.
+
+    That is a model's labels, and what its encoder sees.
+    """
     seeds = np.random.SeedSequence([seed, STREAM])
     batches = Batches(images, binarize, np.random.default_rng(seeds))
     count = -(-len(images) // BLOCK)
     block_seeds = seeds.spawn(count)
+    if model.classes:
+        expect_labels(labels, len(images), model.classes)
 
-    def draw(i: int) -> tuple[np.random.Generator, Input]:
+    def draw(i: int) -> tuple[np.random.Generator, Input, dict[str, Any]]:
         rng = np.random.default_rng(block_seeds[i])
-        rows = batches.rows(slice(i * BLOCK, (i + 1) * BLOCK), rng)
-        return rng, model.as_input(rows, binary=batches.binary)
+        rows = slice(i * BLOCK, (i + 1) * BLOCK)
+        x, seen = draw_input(model, batches, rows, corruption, rng)
+        given = labels[rows] if model.classes and labels is not None else None
+        return rng, x, {"labels": given, "seen": seen}
 
     return count, draw
-
-
-def _repeat(x: Input, row: int, count: int) -> Input:
-    """One image of x, `count` times."""
-    if not isinstance(x, ActivePixels):
-        return np.broadcast_to(x[row], (count, x.shape[1]))
-    columns = x.columns[x.starts[row] : x.starts[row + 1]]
-    starts = np.arange(count + 1, dtype=np.int32) * np.int32(len(columns))
-    return ActivePixels(np.tile(columns, count), starts, x.width)
 
 
 def principal_plane(codes: Array) -> Array:

@@ -1,13 +1,16 @@
-"""The Gaussian posterior q(z|x) = N(mu, diag(sigma^2)): its sample and its KL.
+"""The Gaussian posterior q(z|x): its sample, its KL to N(0, I), its log-density.
 
 Written to be read beside lessons 8 and 9; `kernels.py` holds the compiled twins.
 
-Shapes: B batch, Z latents. The dtype that comes in goes out. Units: nats.
+Shapes: B batch, Z latents, T = Z (Z + 1) / 2 entries of a triangle. The dtype that
+comes in goes out. Units: nats.
 """
 
 import numpy as np
 
 from .ops import Array
+
+# ---- Diagonal covariance: N(mu, diag(sigma^2)) ---------------------------------------
 
 
 def sigma_forward(logvar: Array) -> Array:
@@ -51,3 +54,86 @@ def kl_backward(dkl: Array, mu: Array, logvar: Array) -> tuple[Array, Array]:
     Shapes: dkl (B,), mu, logvar (B, Z) -> (B, Z), (B, Z).
     """
     return dkl[:, None] * mu, dkl[:, None] * np.expm1(logvar) / 2
+
+
+# ---- Full covariance: N(mu, L L^T) ---------------------------------------------------
+
+
+def cholesky_forward(entries: Array) -> Array:
+    """The lower triangular L of a covariance L L^T from free entries (Eq. 9.5).
+
+    Shapes: entries (B, T) -> L (B, Z, Z). The first Z entries are the logarithms of the
+    diagonal, which is thus positive; the others lie below it, row by row.
+    """
+    Z = _order(entries.shape[1])
+    L = np.zeros((len(entries), Z, Z), entries.dtype)
+    i, (rows, columns) = np.arange(Z), np.tril_indices(Z, -1)
+    L[:, i, i] = np.exp(entries[:, :Z])
+    L[:, rows, columns] = entries[:, Z:]
+    return L
+
+
+def cholesky_backward(dL: Array, L: Array) -> Array:
+    """dentries: dL_ii L_ii on the diagonal, dL_ij below it (Eq. 9.6).
+
+    Shapes: dL, L (B, Z, Z) -> (B, T). What dL has above the diagonal is not read.
+    """
+    Z = L.shape[1]
+    i, (rows, columns) = np.arange(Z), np.tril_indices(Z, -1)
+    return np.hstack([dL[:, i, i] * L[:, i, i], dL[:, rows, columns]])
+
+
+def correlate_forward(mu: Array, L: Array, eps: Array) -> Array:
+    """A sample z = mu + L eps, with eps ~ N(0, I) from outside (Eq. 9.7).
+
+    Shapes: mu, eps (B, Z), L (B, Z, Z) -> (B, Z).
+    """
+    return mu + (L @ eps[:, :, None])[:, :, 0]
+
+
+def correlate_backward(dz: Array, eps: Array) -> tuple[Array, Array]:
+    """dmu = dz, dL = dz eps^T (Eq. 9.8); (B, Z), (B, Z) -> (B, Z), (B, Z, Z)."""
+    return dz, dz[:, :, None] * eps[:, None, :]
+
+
+def full_kl_forward(mu: Array, L: Array) -> Array:
+    """KL(N(mu, L L^T) || N(0, I)) of each row, in nats (Eq. 8.6).
+
+    Shapes: mu (B, Z), L (B, Z, Z) -> (B,).
+    """
+    diagonal = np.diagonal(L, axis1=1, axis2=2)
+    squares = (mu * mu).sum(axis=1) + (L * L).sum(axis=(1, 2)) - mu.shape[1]
+    return squares / 2 - np.log(diagonal).sum(axis=1)
+
+
+def full_kl_backward(dkl: Array, mu: Array, L: Array) -> tuple[Array, Array]:
+    """dmu = dkl mu, dL = dkl (L - diag(1 / L_ii)) (Eq. 8.7).
+
+    Shapes: dkl (B,), mu (B, Z), L (B, Z, Z) -> (B, Z), (B, Z, Z).
+    """
+    i = np.arange(mu.shape[1])
+    dL = L.copy()
+    dL[:, i, i] -= 1 / L[:, i, i]
+    return dkl[:, None] * mu, dkl[:, None, None] * dL
+
+
+def _order(entries: int) -> int:
+    """The Z of T = Z (Z + 1) / 2."""
+    return int((np.sqrt(8 * entries + 1) - 1) / 2 + 0.5)
+
+
+# ---- Any covariance: the KL at one sample --------------------------------------------
+
+
+def sampled_kl_forward(z: Array, eps: Array, logdet: Array) -> Array:
+    """log q(z|x) - log p(z) at z itself: unbiased for the KL, in nats (Eq. 9.10).
+
+    By the change of variables log q(z|x) = log N(eps; 0, I) - log|det dz/deps|, which
+    is `logdet`; 2 pi cancels. Shapes: z, eps (B, Z), logdet (B,) -> (B,).
+    """
+    return (z * z - eps * eps).sum(axis=1) / 2 - logdet
+
+
+def sampled_kl_backward(dkl: Array, z: Array) -> tuple[Array, Array]:
+    """dz = dkl z, dlogdet = -dkl (Eq. 9.11); (B,), (B, Z) -> (B, Z), (B,)."""
+    return dkl[:, None] * z, -dkl

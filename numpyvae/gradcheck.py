@@ -11,13 +11,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.exceptions import ComplexWarning
 
 from .derivative import complex_step, ridders
-from .errors import ArgumentError
+from .errors import ArgumentError, expect_function, expect_numbers, expect_whole
 from .ops import Array
 from .rounding import EPS, Tracked
 
@@ -79,12 +80,13 @@ def gradcheck(
     `forward(*args)` returns an array, or a tuple of arrays. `backward(dy, *args)` takes
     a gradient for that (a tuple for a tuple) and returns the gradients of the first
     arguments, in their order: one array, or a tuple, with None for an argument that has
-    none. Arrays are taken as float64; other arguments are passed on. Any noise
-    must be among the arguments, so that both calls see the same.
+    none. Arrays are taken as float64; other arguments are passed on. `names` has one
+    for each. Any noise must be among the arguments, so that both calls see the same.
 
     The upstream gradient and the directions are drawn from `seed`. Raises ArgumentError
-    if the two can't be called so.
+    if the two can't be called so, or return what can't be compared.
     """
+    expect_whole("seed", seed, 0)
     return check(forward, backward, args, names, np.random.default_rng(seed))
 
 
@@ -101,10 +103,17 @@ def check(
     Compiled code takes neither complex nor tracked numbers: its derivatives are
     Ridders' differences, and its bounds are computed with the twin.
     """
-    args = [_as_float(arg) for arg in args]
-    given = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in args]
-    names = names or [f"argument {i}" for i in range(len(args))]
-    dy = _map(lambda y: rng.standard_normal(np.shape(y)), forward(*args))
+    expect_function("forward", forward, len(args))
+    expect_function("backward", backward, 1 + len(args))
+    names = [f"argument {i}" for i in range(len(args))] if names is None else names
+    if not isinstance(names, tuple | list) or len(names) != len(args):
+        raise ArgumentError(f"names: found {names!r}, expected a list of {len(args)}")
+    args = list(map(_as_float, names, args))
+    given = _on_arrays(np.copy, args)
+    y = forward(*args)
+    for part in _tuple(y) or (None,):
+        expect_numbers("forward", part, finite=False)
+    dy = _map(lambda part: rng.standard_normal(np.shape(part)), y)
     grads, again = _tuple(backward(dy, *args)), _tuple(backward(dy, *args))
     if len(grads) > len(args):
         raise ArgumentError(
@@ -115,13 +124,18 @@ def check(
     analytic = twin is None and _is_analytic(forward, args, dy, rng)
     batch = len(_tuple(dy)[0]) if np.ndim(_tuple(dy)[0]) else 1
     blocks = []
-    for i, grad in enumerate(grads):
+    for i, (name, grad, same) in enumerate(zip_longest(names, grads, again)):
         if grad is None:
             continue
+        expect_numbers("backward", grad, finite=False)
         grad, x = np.asarray(grad), args[i]
-        fault = _fault_of_form(grad, np.asarray(again[i]), x, given[i])
+        if not isinstance(x, np.ndarray):
+            raise ArgumentError(
+                f"{name}: found {type(x).__name__}, expected an array or a float"
+            )
+        fault = _fault_of_form(grad, np.asarray(same), x, given[i])
         if fault:
-            blocks.append(Block(names[i], np.inf, 0.0, f"{names[i]}: {fault}"))
+            blocks.append(Block(name, np.inf, 0.0, f"{name}: {fault}"))
             continue
 
         def loss(block: Array, i: int = i, f: Function = forward) -> Any:
@@ -132,10 +146,11 @@ def check(
         error = errors[i]
         if error is None:
             error = _guessed_error(grads, x)
-        block = _check_block(
-            names[i], loss, x, grad, error, analytic, rng, batch, twin_loss
+        blocks.append(
+            _check_block(name, loss, x, grad, error, analytic, rng, batch, twin_loss)
         )
-        blocks.append(block)
+    if not blocks:
+        raise ArgumentError("backward: found no gradient, expected one at least")
     return Report(tuple(blocks), "complex step" if analytic else "Ridders' differences")
 
 
@@ -242,7 +257,7 @@ def _fault_of_form(grad: Array, again: Array, x: Any, given: Any) -> str:
         return f"the gradient has shape {grad.shape}, its argument {np.shape(x)}"
     if not np.array_equal(x, given):
         return "forward or backward changed its input"
-    if not np.array_equal(grad, again, equal_nan=True):
+    if grad.tobytes() != again.tobytes():
         return "a second call of backward gave another gradient"
     return ""
 
@@ -251,9 +266,8 @@ def _rounding_errors(
     forward: Function, backward: Function, dy: Any, args: Sequence[Any]
 ) -> list[Array | None]:
     """Of each gradient the rounding errors in units of EPS; None if not tracked."""
-    tracked = [Tracked(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
     try:
-        grads = _tuple(backward(_map(Tracked, dy), *tracked))
+        grads = _tuple(backward(_map(Tracked, dy), *_on_arrays(Tracked, args)))
     except (TypeError, AttributeError, ValueError):
         return [None] * len(args)
     return [g.error if isinstance(g, Tracked) else None for g in grads]
@@ -277,13 +291,13 @@ def _is_analytic(
     if not _takes_complex(forward, args):
         return False
     for _ in range(3):
-        place = [_nudged(arg, rng) for arg in args]
-        steps = [_nudged(np.zeros(np.shape(arg)), rng, 1.0) for arg in args]
+        place = _on_arrays(lambda x: x + 1e-3 * rng.standard_normal(x.shape), args)
+        steps = _on_arrays(lambda x: rng.standard_normal(x.shape), args)
 
         def loss(t: Array, place: Any = place, steps: Any = steps) -> Any:
             moved = [
-                arg + t * step if isinstance(arg, np.ndarray) else arg
-                for arg, step in zip(place, steps, strict=True)
+                at + t * step if isinstance(arg, np.ndarray) else arg
+                for arg, at, step in zip(args, place, steps, strict=True)
             ]
             return _dot(dy, forward(*moved))
 
@@ -293,13 +307,6 @@ def _is_analytic(
         if abs(complex_step(loss, zero, one) - differences) <= 1e-6 * size:
             return True
     return False
-
-
-def _nudged(arg: Any, rng: np.random.Generator, by: float = 1e-3) -> Any:
-    """An array with a little noise; anything else as it is."""
-    if isinstance(arg, np.ndarray):
-        return arg + by * rng.standard_normal(arg.shape)
-    return arg
 
 
 def _takes_complex(forward: Function, args: Sequence[Any]) -> bool:
@@ -314,14 +321,20 @@ def _takes_complex(forward: Function, args: Sequence[Any]) -> bool:
 
 def _complex(args: Sequence[Any]) -> list[Any]:
     """The arguments, arrays made complex."""
-    return [a.astype(complex) if isinstance(a, np.ndarray) else a for a in args]
+    return _on_arrays(lambda x: x.astype(complex), args)
 
 
-def _as_float(arg: Any) -> Any:
+def _on_arrays(function: Function, args: Sequence[Any]) -> list[Any]:
+    """The function's values for arrays; anything else as it is."""
+    return [function(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
+
+
+def _as_float(name: str, arg: Any) -> Any:
     """An array or a float as an array of float64; anything else as it is."""
-    if isinstance(arg, float | np.floating | np.ndarray):
-        return np.asarray(arg, float)
-    return arg
+    if not isinstance(arg, float | np.floating | np.ndarray):
+        return arg
+    expect_numbers(name, arg, finite=True)
+    return np.asarray(arg, float)
 
 
 def _tuple(x: Any) -> tuple[Any, ...]:

@@ -8,55 +8,14 @@ Shapes: B batch, N inputs, M outputs, D pixels, P parameters, S shards.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .jit import jit
 from .ops import Array, activate, activation_slope
+from .pixels import ActivePixels, Input
 
-# ---- Binary images as lists of their active pixels -----------------------------------
-
-
-class ActivePixels(NamedTuple):
-    """A batch of binary images as the list of their active pixels.
-
-    Image i has the pixels columns[starts[i]:starts[i + 1]] set: of a binarized digit's
-    784, one in eight. The first layer and the Bernoulli pair take the list for x and
-    skip the zeros.
-    Shapes: columns (total,) int32, starts (B + 1,) int32.
-    """
-
-    columns: NDArray[np.int32]
-    starts: NDArray[np.int32]
-    width: int
-
-    def __len__(self) -> int:
-        """B, the number of images."""
-        return len(self.starts) - 1
-
-
-Input = Array | ActivePixels
-
-
-def active_pixels(bits: NDArray[np.uint8]) -> ActivePixels:
-    """List the pixels that are not 0; bits (B, D) uint8."""
-    columns = np.empty(bits.size + 1, np.int32)
-    starts = np.empty(len(bits) + 1, np.int32)
-    _list_active(bits, columns, starts)
-    return ActivePixels(columns[: starts[-1]], starts, bits.shape[1])
-
-
-@jit
-def _list_active(bits, columns, starts):
-    total = 0
-    for i in range(bits.shape[0]):
-        starts[i] = total
-        for j in range(bits.shape[1]):
-            columns[total] = j  # written always, kept when the pixel is active
-            total += int(bits[i, j] != 0)
-    starts[bits.shape[0]] = total
+# ---- Sums over active pixels ---------------------------------------------------------
 
 
 @jit

@@ -1,9 +1,11 @@
 """The variational auto-encoder: forward, and the same list mirrored.
 
-Nothing is hidden: `forward` returns every intermediate, `backward` takes it.
+A model is put together from an encoder, a posterior, a decoder and a likelihood; what
+is trained is an objective of the two numbers that it gives for each sample. Nothing is
+hidden: `forward` returns every intermediate, `backward` takes it.
 
-Shapes: B batch, D pixels, Z latents, P parameters. Units: nats per image; sums over
-pixels and latents, means over the batch.
+Shapes: B batch, K samples of each image, D pixels, Z latents, P parameters. Units: nats
+per image; sums over pixels and latents, means over the batch.
 """
 
 from __future__ import annotations
@@ -15,33 +17,47 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import backends
-from .errors import ArgumentError, expect_number, expect_whole
-from .kernels import ActivePixels, Input, active_pixels
-from .networks import MLP
-from .ops import ACTIVATIONS, Array, activate
-from .params import Parameters, initialise
+from .arguments import (
+    expect_bytes,
+    expect_dtype,
+    expect_images,
+    expect_labels,
+    expect_matrix,
+    expect_one_of,
+    expect_shape,
+    expect_vector,
+    expect_widths,
+)
+from .errors import ArgumentError, expect_whole
+from .likelihoods import LIKELIHOODS
+from .networks import decoder, encoder
+from .objectives import ELBO, Objective
+from .ops import ACTIVATIONS, Array
+from .params import Parameters
+from .pixels import Input, active_pixels, append, one_hot, repeat
+from .posteriors import POSTERIORS, Code
 from .workspace import Allocate, fresh
 
 
 class Forward(NamedTuple):
     """All that the forward pass computed, in the order in which it did."""
 
-    hs: list[Any]  # encoder: x, hidden layers, (mu | logvar) (B, 2Z)
-    mu: Array  # (B, Z)
-    logvar: Array  # (B, Z)
-    kl: Array  # (B,) KL(q(z|x) || p(z))
-    sigma: Array  # (B, Z)
-    z: Array  # (B, Z)
-    gs: list[Array]  # decoder: z, hidden layers, logits (B, D)
-    p: Array  # (B, D) pixel means
-    recon: Array  # (B,) -log p(x|z)
+    hs: list[Any]  # encoder: what it saw, hidden layers, h (B, E)
+    code: Code  # q(z|x) and z (B K, Z)
+    kl: Array  # (B K,) KL(q(z|x) || p(z)), or log q - log p at z
+    gs: list[Array]  # decoder: z, hidden layers, outputs
+    target: Input  # x, each image K times
+    mean: Array  # (B K, D) pixel means
+    recon: Array  # (B K,) -log p(x|z)
+    loss: Array  # (B,) what the objective makes of recon and kl
+    shares: Array | None  # (B, K), of an importance-weighted objective
 
     def first_overflow(self) -> str:
         """The name of the first step whose results are not all finite, or ""."""
         steps = {
             **{f"encoder layer {i}": h for i, h in enumerate(self.hs[1:], 1)},
             "the KL": self.kl,
-            "sigma": self.sigma,
+            "z": self.code.z,
             **{f"decoder layer {i}": g for i, g in enumerate(self.gs[1:], 1)},
             "the reconstruction": self.recon,
         }
@@ -50,20 +66,24 @@ class Forward(NamedTuple):
 
     @property
     def recon_sum(self) -> float:
-        """The sum of recon over the batch, in float64."""
-        return float(self.recon.sum(dtype=np.float64))
+        """recon summed over images, in float64; of an image's samples, their mean."""
+        return float(self.recon.sum(dtype=np.float64) * self._images_per_sample)
 
     @property
     def kl_sum(self) -> float:
-        """The sum of kl over the batch, in float64."""
-        return float(self.kl.sum(dtype=np.float64))
+        """kl in the same way."""
+        return float(self.kl.sum(dtype=np.float64) * self._images_per_sample)
+
+    @property
+    def _images_per_sample(self) -> float:
+        return len(self.loss) / max(1, len(self.recon))
 
 
 class VAE:
-    """A Gaussian encoder q(z|x), a Bernoulli decoder p(x|z) and the prior N(0, I).
+    """An encoder q(z|x), a decoder p(x|z) and the prior N(0, I).
 
-    The encoder is a stack of dense layers from D pixels to mu and logvar, 2 Z outputs;
-    the decoder one from Z latents to D logits.
+    The encoder goes from D pixels to the numbers that the posterior is made of, the
+    decoder from Z latents to those that the likelihood is made of.
     """
 
     def __init__(
@@ -74,6 +94,11 @@ class VAE:
         activation: str = "relu",
         *,
         decoder_hidden: Sequence[int] | None = None,
+        channels: Sequence[int] = (),
+        image_shape: Sequence[int] | None = None,
+        posterior: str = "diagonal",
+        likelihood: str = "bernoulli",
+        classes: int = 0,
         seed: int = 0,
         dtype: DTypeLike = np.float32,
         compiled: bool = True,
@@ -82,54 +107,55 @@ class VAE:
         """Build the networks and draw their parameters from `seed`.
 
         `hidden` are the widths of the encoder's hidden layers; the decoder's are the
-        same mirrored, or `decoder_hidden`. `compiled` chooses numba's kernels over the
-        NumPy reference; both compute the same. `params` (P,) are taken, not copied,
-        in place of drawn ones.
+        same mirrored, or `decoder_hidden`. With `channels`, convolutions come before
+        the encoder's dense layers, one for each number, and their transposes after the
+        decoder's; images are then (H, V) = `image_shape`, or square. `posterior` is one
+        of POSTERIORS ("point" makes an auto-encoder), `likelihood` one of LIKELIHOODS.
+        With `classes`, both networks also see a label. `compiled` chooses numba's
+        kernels over the NumPy reference; both compute the same. `params` (P,) are
+        taken, not copied, in place of drawn ones.
 
-        Raises ArgumentError for a width below 1, an unknown activation, or a dtype that
-        is neither float32 nor float64 nor, for the reference alone, complex128, and
-        ValueError for `params` of another size.
+        Raises ArgumentError for a width below 1, an unknown name, what does not go
+        together, or a dtype that is neither float32 nor float64 nor, for the reference
+        alone, complex128, and ValueError for `params` of another size.
         """
-        self.hidden = _widths("hidden", hidden)
+        self.hidden = expect_widths("hidden", hidden)
         self.decoder_hidden = self.hidden[::-1]
         if decoder_hidden is not None:
-            self.decoder_hidden = _widths("decoder_hidden", decoder_hidden)
+            self.decoder_hidden = expect_widths("decoder_hidden", decoder_hidden)
+        self.channels = expect_widths("channels", channels)
         expect_whole("pixels", pixels, 1)
         expect_whole("latent", latent, 1)
+        expect_whole("classes", classes, 0)
         expect_whole("seed", seed, 0)
-        if activation not in ACTIVATIONS:
-            raise ArgumentError(
-                f"activation: found {activation!r}, expected one of "
-                + ", ".join(ACTIVATIONS)
-            )
-        kinds = ["float32", "float64"] + ["complex128"] * (not compiled)
-        try:
-            self.dtype = np.dtype(dtype)
-        except TypeError:
-            self.dtype = np.dtype(object)
-        if self.dtype.name not in kinds:
-            raise ArgumentError(f"dtype: found {dtype}, expected {' or '.join(kinds)}")
+        expect_one_of("activation", activation, ACTIVATIONS)
+        expect_one_of("posterior", posterior, POSTERIORS)
+        expect_one_of("likelihood", likelihood, LIKELIHOODS)
+        self.dtype = expect_dtype(dtype, compiled)
         self.pixels, self.latent, self.activation = pixels, latent, activation
-        self.compiled = compiled
+        self.classes, self.compiled = classes, compiled
         self.pairs = backends.compiled if compiled else backends.reference
-        self.encoder = MLP(
-            "encoder", (pixels, *self.hidden, 2 * latent), activation, on_data=True
+        self.posterior = POSTERIORS[posterior](latent)
+        self.likelihood = LIKELIHOODS[likelihood]
+        self.image_shape = expect_shape(image_shape, pixels) if self.channels else None
+        widths = (*self.hidden, self.posterior.outputs)
+        self.encoder = encoder(
+            pixels, self.image_shape, self.channels, widths, activation, classes
         )
-        self.decoder = MLP(
-            "decoder", (latent, *self.decoder_hidden, pixels), activation, on_data=False
-        )
+        self.decoder = decoder(
+            (latent + classes, *self.decoder_hidden),
+            self.channels, self.image_shape, pixels,
+            self.likelihood.outputs, activation,
+        )  # fmt: skip
         shapes = self.encoder.shapes() | self.decoder.shapes()
+        shapes |= self.posterior.learned | self.likelihood.learned
         if params is None:
             self.params = Parameters.zeros(shapes, self.dtype)
-            initialise(self.params, np.random.default_rng(seed))
-        elif not isinstance(params, np.ndarray):
-            raise ArgumentError(
-                f"params: found {type(params).__name__}, expected {self.dtype} (P,)"
-            )
-        elif params.dtype != self.dtype:
-            raise ArgumentError(f"params: found {params.dtype}, expected {self.dtype}")
+            rng = np.random.default_rng(seed)
+            self.encoder.initialise(self.params, rng)
+            self.decoder.initialise(self.params, rng)
         else:
-            self.params = Parameters(shapes, params)
+            self.params = Parameters(shapes, expect_vector(params, self.dtype))
 
     def arguments(self) -> dict[str, Any]:
         """What to call VAE with to get this model again, but for its parameters."""
@@ -139,127 +165,167 @@ class VAE:
             "latent": self.latent,
             "activation": self.activation,
             "decoder_hidden": list(self.decoder_hidden),
+            "channels": list(self.channels),
+            "image_shape": self.image_shape and list(self.image_shape),
+            "posterior": self.posterior.name,
+            "likelihood": self.likelihood.name,
+            "classes": self.classes,
             "dtype": self.dtype.name,
             "compiled": self.compiled,
         }
 
-    def forward(self, x: Input, eps: Array, array: Allocate = fresh) -> Forward:
-        """Encode, sample, decode: everything the loss is made of (Eq. 10.2).
+    # ---- Forward, and the same list mirrored -----------------------------------------
 
-        Shapes: x (B, D) in [0, 1], eps (B, Z) drawn from N(0, I).
-        """
-        f, Z = self.pairs, self.latent
-        hs = self.encoder.forward(x, self.params, f, array)
-        mu, logvar = hs[-1][:, :Z], hs[-1][:, Z:]
-        kl = f.kl_forward(mu, logvar)
-        sigma = f.sigma_forward(logvar)
-        z = f.reparameterize_forward(mu, sigma, eps)
-        gs = self.decoder.forward(z, self.params, f, array)
-        p = array("p", gs[-1].shape, gs[-1].dtype)
-        recon = array("recon", (len(p),), p.dtype)
-        f.bernoulli_forward(gs[-1], x, out=(recon, p))
-        return Forward(hs, mu, logvar, kl, sigma, z, gs, p, recon)
-
-    def backward(
+    def forward(
         self,
         x: Input,
         eps: Array,
+        array: Allocate = fresh,
+        objective: Objective = ELBO,
+        *,
+        labels: NDArray[np.integer] | None = None,
+        seen: Input | None = None,
+    ) -> Forward:
+        """Encode, sample, decode: everything the loss is made of (Eq. 10.2).
+
+        Shapes: x (B, D), eps (B K, Z) drawn from N(0, I), the K samples of an image one
+        after the other; labels (B,), if the model takes them. The encoder looks at
+        `seen` (B, D) in place of x, if it is given: a corrupted x, to be restored.
+        """
+        f, q, p, params = self.pairs, self.posterior, self.likelihood, self.params
+        K = len(eps) // len(x) if len(x) else 1
+        seen = append(x if seen is None else seen, labels, self.classes)
+        hs = self.encoder.forward(seen, params, f, array)
+        h = hs[-1] if K == 1 else np.repeat(hs[-1], K, axis=0)
+        code = q.forward(h, eps, params, f)
+        if objective.kl == "closed":
+            kl = q.kl_forward(code, f)
+        else:
+            kl = f.sampled_kl_forward(code.z, eps, q.logdet_forward(code))
+        z = code.z
+        if labels is not None:
+            ys = one_hot(np.repeat(labels, K), self.classes, z.dtype)
+            z = np.hstack([z, ys])
+        gs = self.decoder.forward(z, params, f, array)
+        target = x if K == 1 else repeat(x, K)
+        recon, mean = p.forward(gs[-1], target, params, f, array)
+        terms = recon.reshape(-1, K), kl.reshape(-1, K)
+        loss, shares = objective.forward(*terms)
+        return Forward(hs, code, kl, gs, target, mean, recon, loss, shares)
+
+    def backward(
+        self,
+        eps: Array,
         forward: Forward,
         grads: Mapping[str, Array],
-        beta: float = 1.0,
+        objective: Objective = ELBO,
         batch: int | None = None,
         array: Allocate = fresh,
     ) -> None:
-        """The gradient of the loss (Eq. 10.1), mean of recon + beta * kl.
+        """The gradient of the mean loss: the calls of `forward`, mirrored.
 
-        The calls of `forward`, mirrored (Eq. 10.3, 10.4). Overwrites `grads`. `batch`
-        is the number of images that the mean is taken over, when x is a shard of them;
-        the shards' gradients then add up to the batch's.
+        Overwrites `grads` (Eq. 10.3, 10.4). `eps` and `objective` are forward's.
+        `batch` is the number of images that the mean is taken over, when x is a shard
+        of them; the shards' gradients then add up to the batch's.
         """
-        f, Z = self.pairs, self.latent
-        hs, mu, logvar, _, sigma, _, gs, p, recon = forward
-        drecon = np.full(len(recon), 1 / (batch or len(recon)), recon.dtype)
-        dkl = drecon * beta
+        f, q, p, params = self.pairs, self.posterior, self.likelihood, self.params
+        hs, code, _, gs, target, mean, recon, loss, shares = forward
+        dloss = np.full(len(loss), 1 / (batch or len(loss)), recon.dtype)
 
-        dlogits = f.bernoulli_backward(
-            drecon, p, x, out=array("dlogits", p.shape, p.dtype)
-        )
-        dz = self.decoder.backward(dlogits, gs, self.params, grads, f, array)
-        dmu_z, dsigma = f.reparameterize_backward(dz, eps)
-        dlogvar_z = f.sigma_backward(dsigma, sigma)
-        dmu_kl, dlogvar_kl = f.kl_backward(dkl, mu, logvar)
-        dh = array("dh", hs[-1].shape, dz.dtype)
-        dh[:, :Z] = dmu_z + dmu_kl
-        dh[:, Z:] = dlogvar_z + dlogvar_kl
-        self.encoder.backward(dh, hs, self.params, grads, f, array)
+        drecon, dkl = (d.reshape(-1) for d in objective.backward(dloss, shares))
+        dout = p.backward(drecon, gs[-1], mean, target, params, grads, f, array)
+        dz = self.decoder.backward(dout, gs, params, grads, f, array)[:, : self.latent]
+        if objective.kl == "closed":
+            dmu_kl, dspread_kl = q.kl_backward(dkl, code, f)
+            dmu, dspread = q.backward(dz, eps, code, f)
+            dmu, dspread = dmu + dmu_kl, dspread + dspread_kl
+        else:
+            dz_kl, dlogdet = f.sampled_kl_backward(dkl, code.z)
+            dmu, dspread = q.backward(dz + dz_kl, eps, code, f)
+            dspread = dspread + q.logdet_backward(dlogdet, code)
+        dh = array("dh", (len(dz), q.outputs), dz.dtype)
+        dh = q.gather(dmu, dspread, grads, dh)
+        if len(dh) != len(hs[-1]):
+            dh = dh.reshape(len(hs[-1]), -1, q.outputs).sum(axis=1)
+        self.encoder.backward(dh, hs, params, grads, f, array)
+
+    def loss_and_gradient(
+        self, x: Input, eps: Array, objective: Objective = ELBO, **given: Any
+    ) -> tuple[float, Parameters]:
+        """The loss, in nats, the mean over the images, and its gradient.
+
+        Shapes: x (B, D), eps (B K, Z). The keywords are those of `forward`. Raises
+        ArgumentError for other arguments.
+        """
+        self.expect(objective)
+        labels = given.get("labels")
+        expect_images(x, labels, self.pixels, self.classes, self.dtype)
+        expect_matrix("eps", eps, self.latent)
+        if not len(x):
+            raise ArgumentError("x: found 0 images, expected at least 1")
+        if len(eps) != len(x) * objective.samples:
+            raise ArgumentError(
+                f"eps: found {len(eps)} rows, expected {len(x) * objective.samples}, "
+                f"{objective.samples} for each image of x"
+            )
+        forward = self.forward(x, eps, objective=objective, **given)
+        grads = self.params.like(np.empty_like(self.params.flat))
+        self.backward(eps, forward, grads, objective)
+        return forward.loss.mean().item(), grads
+
+    # ---- Using a model ---------------------------------------------------------------
 
     def as_input(self, images: NDArray[np.uint8], *, binary: bool) -> Input:
         """Images (B, D) as `forward` wants them.
 
         `binary` ones hold 0 and 1, others greys from 0 to 255. The compiled code takes
-        binary ones as lists of their active pixels. Raises ArgumentError for images of
-        another size.
+        binary ones as lists of their active pixels, where it can. Raises ArgumentError
+        for images of another size.
         """
-        expected = f"expected uint8 of shape (B, {self.pixels})"
-        if not isinstance(images, np.ndarray):
-            raise ArgumentError(f"images: found {type(images).__name__}, {expected}")
-        if images.shape[1:] != (self.pixels,) or images.dtype != np.uint8:
-            raise ArgumentError(
-                f"images: found {images.dtype} of shape {images.shape}, {expected}"
-            )
-        if binary and images.max(initial=0) > 1:
-            raise ArgumentError(
-                f"images: found {images.max()}, expected 0 and 1 in binary ones"
-            )
-        if binary and self.compiled:
+        expect_bytes(images, self.pixels, binary)
+        lists = not self.channels and self.likelihood.name == "bernoulli"
+        if binary and self.compiled and lists:
             return active_pixels(images)
         x = images.astype(self.dtype)
         return x if binary else x / 255
 
-    def loss_and_gradient(
-        self, x: Input, eps: Array, beta: float = 1.0
-    ) -> tuple[float, Parameters]:
-        """The loss, mean of recon + beta * kl in nats, and its gradient.
+    def encode(
+        self, x: Input, labels: NDArray[np.integer] | None = None
+    ) -> tuple[Array, Array]:
+        """mu and sigma of q(z|x); x (B, D) in [0, 1] -> (B, Z), (B, Z).
 
-        Shapes: x (B, D) in [0, 1], eps (B, Z). Raises ArgumentError for other ones.
+        sigma are the standard deviations of each latent by itself. Raises
+        ArgumentError for an x of another kind.
         """
-        self._expect_images(x)
-        _expect_matrix("eps", eps, self.latent)
-        expect_number("beta", beta, "0 or more")
-        if not len(x):
-            raise ArgumentError("x: found 0 images, expected at least 1")
-        if len(eps) != len(x):
-            raise ArgumentError(
-                f"eps: found {len(eps)} rows, expected {len(x)} as in x"
-            )
-        forward = self.forward(x, eps)
-        grads = self.params.like(np.empty_like(self.params.flat))
-        self.backward(x, eps, forward, grads, beta)
-        return (forward.recon + beta * forward.kl).mean().item(), grads
+        expect_images(x, labels, self.pixels, self.classes, self.dtype)
+        seen = append(x, labels, self.classes)
+        h = self.encoder.forward(seen, self.params, self.pairs, fresh)[-1]
+        eps = np.zeros((len(h), self.latent), self.dtype)
+        code = self.posterior.forward(h, eps, self.params, self.pairs)
+        return code.mu, self.posterior.deviations(code)
 
-    def encode(self, x: Input) -> tuple[Array, Array]:
-        """mu and logvar of q(z|x); x (B, D) in [0, 1] -> (B, Z), (B, Z).
-
-        Raises ArgumentError for an x of another kind.
-        """
-        self._expect_images(x)
-        h = self.encoder.forward(x, self.params, self.pairs, fresh)[-1]
-        return h[:, : self.latent], h[:, self.latent :]
-
-    def decode(self, z: Array) -> Array:
-        """The pixel means of p(x|z), in (0, 1); z (B, Z) -> (B, D).
+    def decode(self, z: Array, labels: NDArray[np.integer] | None = None) -> Array:
+        """The pixel means of p(x|z); z (B, Z) -> (B, D).
 
         Raises ArgumentError for a z of another kind.
         """
-        _expect_matrix("z", z, self.latent)
-        logits = self.decoder.forward(z, self.params, self.pairs, fresh)[-1]
-        return activate(logits, "sigmoid")
+        expect_matrix("z", z, self.latent)
+        expect_labels(labels, len(z), self.classes)
+        if labels is not None:
+            z = np.hstack([z, one_hot(labels, self.classes, z.dtype)])
+        out = self.decoder.forward(z, self.params, self.pairs, fresh)[-1]
+        return self.likelihood.mean(out)
 
-    def reconstruct(self, x: Input) -> Array:
+    def reconstruct(self, x: Input, labels: NDArray[np.integer] | None = None) -> Array:
         """The pixel means at z = mu, the mean of q(z|x); (B, D) -> (B, D)."""
-        return self.decode(self.encode(x)[0])
+        return self.decode(self.encode(x, labels)[0], labels)
 
-    def sample(self, count: int, rng: np.random.Generator) -> Array:
+    def sample(
+        self,
+        count: int,
+        rng: np.random.Generator,
+        labels: NDArray[np.integer] | None = None,
+    ) -> Array:
         """The pixel means of `count` images with z from the prior -> (count, D)."""
         expect_whole("count", count, 0)
         if not isinstance(rng, np.random.Generator):
@@ -267,39 +333,15 @@ class VAE:
                 f"rng: found {type(rng).__name__}, expected a numpy.random.Generator, "
                 "such as numpy.random.default_rng(0)"
             )
-        return self.decode(rng.standard_normal((count, self.latent)).astype(self.dtype))
+        z = rng.standard_normal((count, self.latent)).astype(self.dtype)
+        return self.decode(z, labels)
 
-    def _expect_images(self, x: Input) -> None:
-        if not isinstance(x, ActivePixels):
-            _expect_matrix("x", x, self.pixels)
-            if x.dtype.kind == "c" != self.dtype.kind:
-                raise ArgumentError(f"x: found {x.dtype}, expected {self.dtype}")
-            if x.real.min(initial=0) < 0 or x.real.max(initial=0) > 1:
-                raise ArgumentError(
-                    f"x: found values from {x.real.min():g} to {x.real.max():g}, "
-                    "expected them in [0, 1]; `as_input` makes them from uint8 images"
-                )
-        elif x.width != self.pixels:
-            raise ArgumentError(f"x: found {x.width} pixels, expected {self.pixels}")
+    # ---- What does not go together ---------------------------------------------------
 
-
-def _expect_matrix(name: str, x: Array, columns: int) -> None:
-    """Raise ArgumentError unless x is a matrix (B, columns) of finite floats."""
-    expected = f"expected floats of shape (B, {columns})"
-    if not isinstance(x, np.ndarray):
-        raise ArgumentError(f"{name}: found {type(x).__name__}, {expected}")
-    if x.ndim != 2 or x.shape[1] != columns or x.dtype.kind not in "fc":
-        raise ArgumentError(f"{name}: found {x.dtype} of shape {x.shape}, {expected}")
-    if not np.isfinite(x).all():
-        raise ArgumentError(f"{name}: found NaN or infinity, expected finite numbers")
-
-
-def _widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
-    """Hidden widths, checked."""
-    if not isinstance(widths, Sequence | np.ndarray) or isinstance(widths, str):
-        raise ArgumentError(
-            f"{name}: found {widths!r}, expected a list of widths, such as [400]"
-        )
-    for width in widths:
-        expect_whole(name, width, 1)
-    return tuple(int(width) for width in widths)
+    def expect(self, objective: Objective) -> None:
+        """Raise ArgumentError for an objective that this model can't be trained for."""
+        if self.posterior.name == "point" and objective.kl == "sampled":
+            raise ArgumentError(
+                "kl: found 'sampled', or an importance-weighted bound, for the "
+                "posterior 'point', expected 'closed': a point has no density"
+            )

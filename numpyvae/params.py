@@ -58,15 +58,3 @@ class Parameters(Mapping[str, Array]):
     def __len__(self) -> int:
         """The number of blocks."""
         return len(self._views)
-
-
-def initialise(params: Parameters, rng: np.random.Generator) -> None:
-    """Draw every block anew, uniform in +-1/sqrt(N), N inputs of the layer (Eq. 2.12).
-
-    For weights and biases alike, as PyTorch's `nn.Linear` has it. Drawn in float64, so
-    that float32 and float64 models start from the same numbers.
-    """
-    for name, block in params.items():
-        layer = name.rpartition(".")[0]
-        bound = 1 / np.sqrt(len(params[f"{layer}.W"]))
-        block[...] = rng.uniform(-bound, bound, block.shape)

@@ -39,6 +39,18 @@ PRESETS = {
         {"hidden": [500], "activation": "tanh", "epochs": 50, "batch_size": 100},
         "ELBO -103.1, -log p(x) 97.8 with 5,000 samples, in a replication",
     ),
+    "burda": Preset(
+        "200-200 tanh, 50 latents, 500 epochs",
+        {
+            "hidden": [200, 200],
+            "latent": 50,
+            "activation": "tanh",
+            "epochs": 500,
+            "batch_size": 100,
+            "lr": 1e-3,
+            "lr_end": 1e-4,
+        },
+    ),
     "plane": Preset(
         "two latents, to be looked at: the plane of all digits and its manifold",
         {"hidden": [400, 200], "latent": 2, "epochs": 20},

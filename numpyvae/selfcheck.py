@@ -17,11 +17,12 @@ import numpy as np
 
 from .backends import compiled, reference
 from .gradcheck import DIRECTIONS, Function, check
-from .kernels import active_pixels
 from .models import VAE
-from .networks import MLP
+from .networks import mlp
+from .objectives import Elbo
 from .ops import ACTIVATIONS, Array
 from .params import Parameters
+from .pixels import active_pixels
 from .rounding import Tracked, tracked_array
 from .workspace import Allocate, fresh
 
@@ -200,7 +201,7 @@ def _gaussian(rng: np.random.Generator, f: SimpleNamespace) -> Trial:
 
 def _mlp(rng: np.random.Generator, f: SimpleNamespace) -> Trial:
     widths = _sizes(rng, int(rng.integers(2, 5)))
-    net = MLP("mlp", widths, str(rng.choice(ACTIVATIONS)), on_data=False)
+    net = mlp("mlp", widths, str(rng.choice(ACTIVATIONS)), on_data=False)
     names = tuple(net.shapes())
 
     def forward(x: Array, *blocks: Array) -> Array:
@@ -235,18 +236,19 @@ def _vae(rng: np.random.Generator, f: SimpleNamespace) -> Trial:
     blocks = tuple(_block(rng, block.shape) for block in model.params.values())
     bits = (rng.random((B, D)) < 0.3).astype(np.uint8)
     x = model.as_input(bits, binary=True)
-    eps, beta = rng.standard_normal((B, Z)), rng.uniform(0, 2)
+    eps, objective = rng.standard_normal((B, Z)), Elbo(rng.uniform(0, 2))
 
     def forward(*blocks: Array) -> Any:
         model.params = _named(names, blocks)
-        pass_ = model.forward(x, eps, _allocator(blocks[0]))
-        return (pass_.recon + beta * pass_.kl).sum() / B
+        pass_ = model.forward(x, eps, _allocator(blocks[0]), objective)
+        return pass_.loss.sum() / B
 
     def backward(dloss: Array, *blocks: Array) -> tuple[Array, ...]:
         array = _allocator(blocks[0])
         model.params = _named(names, blocks)
         grads = {n: array(n, W.shape, W.dtype) for n, W in model.params.items()}
-        model.backward(x, eps, model.forward(x, eps, array), grads, beta, array=array)
+        pass_ = model.forward(x, eps, array, objective)
+        model.backward(eps, pass_, grads, objective, array=array)
         return tuple(dloss * grad for grad in grads.values())
 
     return Trial(forward, backward, blocks, names)

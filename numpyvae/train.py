@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,42 +21,16 @@ from tqdm import tqdm
 
 from .datasets import Dataset
 from .datasets.binarize import Batches
-from .errors import ArgumentError, DivergedError, expect_number, expect_whole
-from .evaluate import evaluate
+from .errors import ArgumentError, DivergedError
+from .evaluate import Evaluation, draw_input, evaluate
 from .models import VAE
 from .ops import Array
 from .optim import Adam
+from .settings import Settings
 from .workers import Workers, available_cores
 from .workspace import Workspace
 
 SHARDS = 2
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a model is trained.
-
-    `threads` None takes as many as there are cores, and at most one for each shard.
-    Raises ArgumentError for a value out of range.
-    """
-
-    epochs: int = 10
-    batch_size: int = 128
-    lr: float = 1e-3
-    beta: float = 1.0
-    binarize: str = "dynamic"
-    seed: int = 0
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        expect_whole("epochs", self.epochs, 1)
-        expect_whole("batch_size", self.batch_size, 1)
-        expect_whole("seed", self.seed, 0)
-        if self.threads is not None:
-            expect_whole("threads", self.threads, 1)
-        expect_number("lr", self.lr, "a positive number")
-        expect_number("beta", self.beta, "0 or more")
 
 
 class EpochRecord(NamedTuple):
@@ -98,8 +72,21 @@ class Trainer:
                 f"model: found {model.pixels} pixels, expected {data.pixels} "
                 f"as in the images of {data.name!r}"
             )
+        model.expect(settings.objective(0))
+        if model.likelihood.pixels == "grey" and settings.binarize != "none":
+            raise ArgumentError(
+                f"binarize: found {settings.binarize!r} with the likelihood "
+                f"{model.likelihood.name!r}, expected 'none': it is a density of grey "
+                "pixels, and one of zeros and ones has no bound"
+            )
+        classes = int(max(data.train_labels.max(), data.test_labels.max())) + 1
+        if model.classes and model.classes < classes:
+            raise ArgumentError(
+                f"model: found {model.classes} classes, expected {classes} as in the "
+                f"labels of {data.name!r}"
+            )
         self.model, self.data, self.settings = model, data, settings
-        self.workers = workers
+        self.workers, self.corruption = workers, settings.corruption()
         seeds = np.random.SeedSequence(settings.seed).spawn(2 + SHARDS)
         self.order_rng, static_rng, *self.shard_rngs = map(np.random.default_rng, seeds)
         self.batches = Batches(data.train_images, settings.binarize, static_rng)
@@ -166,21 +153,25 @@ class Trainer:
         Raises DivergedError, and leaves the parameters, if these are not finite.
         """
 
+        settings = self.settings
+        share = self.start / len(self.batches)
+        objective = settings.objective(self.epoch + share)
+        self.optimizer.lr = settings.learning_rate(self.epoch)
+
         # An overflow is told below, once, as a DivergedError.
         @np.errstate(over="ignore", invalid="ignore")
         def differentiate(s: int) -> tuple[float, float, str]:
             shard = rows[_shard(len(rows), s)]
-            rng, array = self.shard_rngs[s], self.workspaces[s]
-            images = self.batches.rows(shard, rng)
-            x = self.model.as_input(images, binary=self.batches.binary)
+            model, rng, array = self.model, self.shard_rngs[s], self.workspaces[s]
+            x, seen = draw_input(model, self.batches, shard, self.corruption, rng)
+            labels = self.data.train_labels[shard] if model.classes else None
             eps = rng.standard_normal(
-                (len(shard), self.model.latent), np.float32
-            ).astype(self.model.dtype, copy=False)
-            forward = self.model.forward(x, eps, array)
-            self.model.backward(
-                x, eps, forward, self.shard_grads[s],
-                self.settings.beta, len(rows), array,
-            )  # fmt: skip
+                (len(shard) * objective.samples, model.latent), np.float32
+            ).astype(model.dtype, copy=False)
+            forward = model.forward(x, eps, array, objective, labels=labels, seen=seen)
+            model.backward(
+                eps, forward, self.shard_grads[s], objective, len(rows), array
+            )
             recon, kl = forward.recon_sum, forward.kl_sum
             finite = math.isfinite(recon + kl)
             return recon, kl, "" if finite else forward.first_overflow()
@@ -227,10 +218,7 @@ class Trainer:
                 bar.update()
                 if after_batch():
                     return None
-        test = evaluate(
-            self.model, self.data.test_images, self.settings.binarize,
-            self.settings.seed, self.workers,
-        )  # fmt: skip
+        test = self.evaluate()
         self._expect_finite(test.recon, test.kl, "the test images")
         self.state()  # where Adam's moments overflow, nothing would be learned
         recon, kl = self.recon / n, self.kl / n
@@ -242,6 +230,14 @@ class Trainer:
         self.start, self.recon, self.kl, self.seconds = 0, 0.0, 0.0, 0.0
         self.order_state = self.order_rng.bit_generator.state
         return record
+
+    def evaluate(self) -> Evaluation:
+        """The test images under the model as it is."""
+        data, settings = self.data, self.settings
+        return evaluate(
+            self.model, data.test_images, settings.binarize, settings.seed,
+            self.workers, data.test_labels, self.corruption,
+        )  # fmt: skip
 
     def _expect_finite(self, recon: float, kl: float, where: str) -> None:
         if not math.isfinite(recon + kl):

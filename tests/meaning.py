@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from numpyvae import VAE, Dataset
 from numpyvae.evaluate import evaluate
-from numpyvae.train import Settings, Trainer
+from numpyvae.settings import Settings
+from numpyvae.train import Trainer
 from numpyvae.workers import Workers
 
 Array = NDArray[np.float64]
@@ -209,8 +210,8 @@ def small_model(code: Code) -> tuple[VAE, Array]:
 
 def minus_elbo(model: VAE, x: Array, eps: Array) -> float:
     """log q(z|x) - log p(z) - log p(x|z): summed within an image, mean over them."""
-    mu, logvar = model.encode(x)
-    z = mu + np.exp(logvar / 2) * eps
+    mu, sigma = model.encode(x)
+    logvar, z = 2 * np.log(sigma), mu + sigma * eps
     p = model.decode(z)
     log_p = np.where(x == 1, np.log(p), np.log(1 - p)).sum(axis=1)
     log_q = log_normal(z, mu, logvar) - log_normal(z, 0 * mu, 0 * mu)

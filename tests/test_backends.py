@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpyvae import backends, gaussian, kernels, likelihoods, ops, optim
+from numpyvae import (
+    backends,
+    conv,
+    conv_kernels,
+    gaussian,
+    kernels,
+    likelihoods,
+    ops,
+    optim,
+)
 
 NAMES = sorted(vars(backends.reference))
 TESTS = Path(__file__).parent
@@ -22,7 +31,7 @@ def test_both_have_the_same_functions() -> None:
 
 
 def test_every_pair_and_update_is_there() -> None:
-    modules = [ops, gaussian, likelihoods, optim]
+    modules = [ops, conv, gaussian, likelihoods, optim]
     endings = ("_forward", "_backward", "_backward_weights", "_update")
     written = {n for m in modules for n in vars(m) if n.endswith(endings)}
     assert set(NAMES) == written
@@ -30,7 +39,7 @@ def test_every_pair_and_update_is_there() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_compiled_is_the_kernel_where_there_is_one(name: str) -> None:
-    kernel = getattr(kernels, name, None)
+    kernel = getattr(kernels, name, getattr(conv_kernels, name, None))
     function = getattr(backends.compiled, name)
     assert function is (kernel or getattr(backends.reference, name))
 

@@ -26,7 +26,8 @@ from numpyvae.checkpoint import (
     write_atomically,
 )
 from numpyvae.errors import RunError
-from numpyvae.train import Settings, Trainer
+from numpyvae.settings import Settings
+from numpyvae.train import Trainer
 from numpyvae.workers import Workers
 
 MODELS: list[dict[str, Any]] = [
@@ -168,6 +169,36 @@ def test_the_order_is_write_sync_keep_replace_sync(
         f"{NAME}.partial to {NAME}",
         "sync  folder",
     ]
+
+
+def test_what_this_process_wrote_is_not_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("was read"))
+    save(folder, trained(**MODELS[1]))
+    assert sorted(os.listdir(folder)) == [NAME, PREVIOUS]
+
+
+@pytest.mark.parametrize("way", ["changed", "cut", "replaced", "by a failed save"])
+def test_a_damaged_one_takes_no_good_ones_place(
+    way: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(folder, trained(**MODELS[1]))
+    path, good = folder / NAME, folder / (NAME if "failed" in way else PREVIOUS)
+    kept = good.read_bytes()
+    if way == "by a failed save":
+        monkeypatch.setattr(checkpoint, "_sync_directory", lambda _: os.stat("/none"))
+        with pytest.raises(RunError, match="No such file"):
+            save(folder, trained(**MODELS[1]))
+        monkeypatch.undo()
+    damaged = path.read_bytes()[:-1] + b"-" * (way != "cut")
+    age = path.stat().st_mtime_ns
+    if way == "replaced":
+        path.rename(folder / "old")
+    path.write_bytes(damaged)
+    os.utime(path, ns=(0, age + 10**9 * (way == "changed")))
+    save(folder, trained(**MODELS[2]))
+    assert (folder / PREVIOUS).read_bytes() == kept
 
 
 def refusal(folder: Path) -> str:

@@ -83,7 +83,6 @@ BAD_TRAIN = {
     f"{HERE} --latent -1": "latent: found -1",
     f"{HERE} --latent 0": "latent: found 0",
     f"{HERE} --hidden 9 0": "hidden: found 0",
-    f"{HERE} --hidden": "--hidden: expected at least one",
     f"{HERE} --hidden 100000000000000": "",  # 23 PB of parameters
     f"{HERE} --activation gelu": "'gelu'",
     f"{HERE} --epochs 0": "epochs: found 0",

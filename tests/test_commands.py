@@ -19,7 +19,8 @@ from numpyvae import VAE, cli, figures
 from numpyvae.checkpoint import load_checkpoint
 from numpyvae.presets import PRESETS, options_of
 from numpyvae.runs import Run
-from numpyvae.train import Settings, Trainer
+from numpyvae.settings import Settings
+from numpyvae.train import Trainer
 
 ALWAYS = {
     "config.json", "history.csv", "metrics.json", "run.lock",
@@ -210,6 +211,7 @@ def test_a_preset_is_a_model_and_settings(
         "default": ([400], 20, "relu", 10, 128, "dynamic"),
         "pytorch-example": ([400], 20, "relu", 10, 128, "none"),
         "kingma-welling": ([500], 20, "tanh", 50, 100, "dynamic"),
+        "burda": ([200, 200], 50, "tanh", 500, 100, "dynamic"),
         "plane": ([400, 200], 2, "relu", 20, 128, "dynamic"),
     }
     training = settings.epochs, settings.batch_size, settings.binarize

@@ -55,15 +55,17 @@ def reached_from(name: str) -> set[str]:
 
 COMMAND_LINE = {"commands", "cli", "__main__"}
 PICTURES_AND_RUNS = COMMAND_LINE | {"figures", "runs"}
-TRAINING = PICTURES_AND_RUNS | {"train", "evaluate", "checkpoint", "workers"}
+TRAINING = PICTURES_AND_RUNS | {"train", "settings", "evaluate"}
+TRAINING |= {"checkpoint", "workers"}
 CHECKS = {"gradcheck", "rounding", "selfcheck"}
-MODELS = TRAINING | CHECKS | {"models", "networks", "params", "workspace", "backends"}
+MODELS = TRAINING | CHECKS | {"models", "networks", "layers", "params", "backends"}
 MATHEMATICS = {"ops", "conv", "gaussian", "likelihoods", "optim", "kernels", "jit"}
+MATHEMATICS |= {"conv_kernels", "pixels", "objectives", "posteriors", "workspace"}
 # Who must not reach whom.
 FENCES = {
     **dict.fromkeys(MATHEMATICS, MODELS | {"datasets"}),
     "datasets": MODELS | (MATHEMATICS - {"jit"}),
-    **dict.fromkeys(["models", "networks", "params", "workspace"], TRAINING | CHECKS),
+    **dict.fromkeys(["models", "networks", "layers", "params"], TRAINING | CHECKS),
     **dict.fromkeys(["gradcheck", "rounding"], MODELS - CHECKS),
     **dict.fromkeys(["train", "evaluate"], PICTURES_AND_RUNS),
     **dict.fromkeys(["figures", "checkpoint", "runs"], COMMAND_LINE),

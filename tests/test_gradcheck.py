@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from numpyvae import gradcheck, kernels
-from numpyvae.errors import ArgumentError
+from numpyvae.errors import ArgumentError, expect_function
 from numpyvae.gaussian import kl_backward, kl_forward
 from numpyvae.gradcheck import check
 from numpyvae.ops import dense_backward, dense_forward
@@ -89,6 +89,12 @@ def test_backward_must_be_pure() -> None:
     assert "changed its input" in str(gradcheck(lambda x: x * x, changes, X.copy()))
     assert "second call" in str(gradcheck(lambda x: x * x, forgets, X))
 
+    def loses(dy: Any, x: Any, calls: list[int] = [0]) -> Any:  # noqa: B006
+        calls[0] += 1
+        return (2 * dy * x,)[: calls[0] % 2]
+
+    assert "second call" in str(gradcheck(lambda x: x * x, loses, X))
+
 
 def test_several_outputs_scalars_and_what_is_no_array() -> None:
     def forward(x: Any, scale: float, how: str, mask: Any) -> Any:
@@ -109,6 +115,15 @@ def test_several_outputs_scalars_and_what_is_no_array() -> None:
 def test_more_gradients_than_arguments() -> None:
     with pytest.raises(ArgumentError, match="found 2 gradients, expected at most 1"):
         gradcheck(lambda x: x, lambda dy, x: (dy, dy), X)
+
+
+def test_what_is_not_a_number_is_a_wrong_gradient() -> None:
+    report = gradcheck(lambda x: x * np.nan, lambda dy, x: dy, X)
+    assert "the derivative is nan" in str(report) and not report
+
+
+def test_a_function_that_does_not_tell_its_arguments_is_taken_at_its_word() -> None:
+    expect_function("forward", min, 5)
 
 
 def real_buffer(x: Any) -> Any:
@@ -144,8 +159,9 @@ def test_a_smooth_forward_with_a_cut_inside() -> None:
     def backward(dy: Any, x: Any) -> Any:
         return 2 * dy * np.where(x > 0, x, 0)
 
-    assert gradcheck(forward, backward, X)
-    assert not gradcheck(forward, lambda dy, x: dy * np.where(x > 0, x, 0), X)
+    for x in (X, np.array(2.0), 2.0):
+        assert gradcheck(forward, backward, x)
+        assert not gradcheck(forward, lambda dy, x: dy * np.where(x > 0, x, 0), x)
 
 
 def test_compiled_code_with_its_twin() -> None:

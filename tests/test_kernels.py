@@ -23,8 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpyvae import kernels, likelihoods, ops
-from numpyvae.kernels import ActivePixels, active_pixels
 from numpyvae.ops import ACTIVATIONS
+from numpyvae.pixels import ActivePixels, active_pixels
 
 FLOATS = (np.float32, np.float64)
 # The kernels take 8 rows and 64 pixels at a time: below, at and beyond these.

@@ -15,13 +15,16 @@ from numpyvae import (
     VAE,
     Dataset,
     NumpyvaeError,
+    gradcheck,
     load_idx,
     load_mnist,
     load_strokes,
     train,
 )
+from numpyvae.datasets import load
 from numpyvae.errors import ArgumentError, DataError
 from numpyvae.evaluate import evaluate
+from numpyvae.objectives import Elbo
 from numpyvae.workers import Workers
 
 DATA = tiny(train=9, test=4)
@@ -37,6 +40,18 @@ encode, decode, sample = MODEL.encode, MODEL.decode, MODEL.sample
 gradient = MODEL.loss_and_gradient
 fit = partial(train, MODEL, DATA, progress=False)
 change = partial(replace, DATA)
+Y = RNG.standard_normal((3, 4))
+
+
+def square(x: Any) -> Any:
+    return x * x
+
+
+def slope(dy: Any, x: Any) -> Any:
+    return 2 * dy * x
+
+
+check = partial(gradcheck, square, slope)
 
 
 def score(images: Any, how: str = "none", model: VAE = MODEL) -> None:
@@ -103,10 +118,10 @@ TABLE: list[tuple[str, str, Callable[[], object]]] = [
     ("images", r"2\d\d", lambda: MODEL.as_input(GREYS, binary=True)),
     ("rng", "int", lambda: sample(3, 0)),
     ("rng", "NoneType", lambda: sample(3, None)),
-    ("beta", "'1'", lambda: gradient(X, EPS, "1")),
-    ("beta", "nan", lambda: gradient(X, EPS, np.nan)),
-    ("beta", "-1.0", lambda: gradient(X, EPS, -1.0)),
-    ("beta", "None", lambda: gradient(X, EPS, None)),
+    ("beta", "'1'", lambda: Elbo("1")),
+    ("beta", "nan", lambda: Elbo(np.nan)),
+    ("beta", "-1.0", lambda: Elbo(-1.0)),
+    ("beta", "None", lambda: Elbo(None)),
     ("beta", r"np.complex128\(.*", lambda: fit(beta=np.complex128(1))),
     ("lr", "True", lambda: fit(lr=True)),
     ("lr", "10+", lambda: fit(lr=10**400)),
@@ -187,6 +202,56 @@ TABLE: list[tuple[str, str, Callable[[], object]]] = [
     ("train", "5.0", lambda: load_strokes(5.0)),  # type: ignore[arg-type]
     ("train", "True", lambda: load_strokes(True)),
     ("test", "'5'", lambda: load_strokes(5, "5")),  # type: ignore[arg-type]
+    ("train", r"array\(\[\[0., 0.\], \[0., 0.\]\]\)",
+     lambda: load_strokes(np.zeros((2, 2)))),  # type: ignore[arg-type]
+    ("data_dir", "None", lambda: load_idx(None)),  # type: ignore[arg-type]
+    ("data_dir", "5", lambda: load_idx(5)),  # type: ignore[arg-type]
+    ("data_dir", "b'three'", lambda: load_idx(b"three")),  # type: ignore[arg-type]
+    ("data_dir", r"\['three'\]", lambda: load_idx(["three"])),  # type: ignore[arg-type]
+    ("data_dir", "5", lambda: load_mnist(5)),  # type: ignore[arg-type]
+    ("data_dir", "b'three'", lambda: load_mnist(b"three")),  # type: ignore[arg-type]
+    ("data_dir", "False", lambda: load_mnist(False)),
+    ("data_dir", "5", lambda: load("idx", 5)),  # type: ignore[arg-type]
+    ("--data", "'fashion'", lambda: load("fashion", None)),
+    ("--data", "'fashion'", lambda: load("fashion", "three")),
+    ("--data", "None", lambda: load(None, None)),  # type: ignore[arg-type]
+    ("--data", r"\['mnist'\]", lambda: load(["mnist"], None)),  # type: ignore[arg-type]
+    # The gradient check
+    ("forward", "NoneType", lambda: gradcheck(None, slope, Y)),  # type: ignore[arg-type]
+    ("backward", "ndarray", lambda: gradcheck(square, Y, Y)),  # type: ignore[arg-type]
+    ("forward", "too many .*", lambda: gradcheck(square, slope, Y, Y)),
+    ("backward", "too many .*", lambda: gradcheck(square, square, Y)),
+    ("backward", "missing .*'x'", lambda: gradcheck(lambda: Y, slope)),
+    ("argument 0", r"complex128 of shape \(3, 4\)", lambda: check(Y + 1j)),
+    ("argument 0", r"object of shape \(3, 4\)", lambda: check(Y.astype(object))),
+    ("argument 0", r"<U32 of shape \(3, 4\)", lambda: check(Y.astype(str))),
+    ("argument 0", "NaN or infinity", lambda: check(Y * np.nan)),
+    ("y", "NaN or infinity", lambda: check(np.inf, names=("y",))),
+    ("argument 0", "int", lambda: check(3)),
+    ("y", "list", lambda: gradcheck(lambda y: np.square(y), lambda dy, y: dy, [1.0],
+                                    names=["y"])),
+    ("names", r"\(\)", lambda: check(Y, names=())),
+    ("names", "'y'", lambda: check(Y, names="y")),
+    ("names", r"\['x', 'y'\]", lambda: check(Y, names=["x", "y"])),
+    ("names", "5", lambda: check(Y, names=5)),  # type: ignore[arg-type]
+    ("seed", "-1", lambda: check(Y, seed=-1)),
+    ("seed", "0.5", lambda: check(Y, seed=0.5)),  # type: ignore[arg-type]
+    ("seed", "None", lambda: check(Y, seed=None)),  # type: ignore[arg-type]
+    ("forward", "NoneType", lambda: gradcheck(lambda x: None, slope, Y)),
+    ("forward", "NoneType", lambda: gradcheck(lambda x: (), slope, Y)),
+    ("forward", "str", lambda: gradcheck(lambda x: (x, "x"), slope, Y)),
+    ("forward", r"complex128 of shape \(3, 4\)",
+     lambda: gradcheck(lambda x: 1j * x, slope, Y)),
+    ("backward", "no gradient", lambda: gradcheck(square, lambda dy, x: None, Y)),
+    ("backward", "no gradient", lambda: gradcheck(square, lambda dy, x: (), Y)),
+    ("backward", "3 gradients",
+     lambda: gradcheck(square, lambda dy, x: (2 * dy * x).tolist(), Y)),
+    ("backward", "dict", lambda: gradcheck(square, lambda dy, x: {"x": dy}, Y)),
+    ("backward", "list", lambda: gradcheck(square, lambda dy, x: ([1, [2]],), Y)),
+    ("backward", r"complex128 of shape \(3, 4\)",
+     lambda: gradcheck(square, lambda dy, x: 2j * dy * x, Y)),
+    ("backward", r"object of shape \(3, 4\)",
+     lambda: gradcheck(square, lambda dy, x: (2 * dy * x).astype(object), Y)),
 ]  # fmt: skip
 
 
@@ -223,3 +288,9 @@ def test_a_wrong_directory_is_named(
     with pytest.raises(DataError, match=r"expected|put the four") as caught:
         load(path)
     assert str(path) in str(caught.value) and str(caught.value).isprintable()
+
+
+def test_a_path_of_two_lines_is_told_on_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="two lines: no such directory") as caught:
+        load_idx(tmp_path / "two\nlines")
+    assert str(caught.value).isprintable()

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 from mirror import (
     FILES,
@@ -15,6 +16,7 @@ from mirror import (
     sha256,
 )
 
+from numpyvae import cli
 from numpyvae.datasets import load_mnist, mnist
 from numpyvae.datasets.idx import find_file
 
@@ -63,6 +65,54 @@ def test_a_given_place_without_the_files_is_refused_and_not_filled(
     monkeypatch.setenv("NUMPYVAE_DATA", str(empty))
     assert f"$NUMPYVAE_DATA: {empty}: no train-images-idx3-ubyte" in refusal()
     assert listing(empty) == []
+    assert requests == []
+
+
+@pytest.fixture
+def homeless(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> pytest.MonkeyPatch:
+    """A user without a name and without $HOME, in a directory of its own."""
+
+    def unknown(number: int) -> object:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pytest.importorskip("pwd"), "getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "NUMPYVAE_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("cache", [None, Path("~/.cache/numpyvae")])
+def test_without_a_home_the_ways_out_are_told(
+    cache: Path | None, homeless: pytest.MonkeyPatch, requests: list[str]
+) -> None:
+    if cache:  # what older versions of platformdirs say
+        homeless.setattr(pooch, "os_cache", lambda project: cache)
+    message = refusal()
+    assert message.startswith("MNIST: found no home directory for its cache, expected")
+    for way_out in ("$HOME", "--data-dir DIR", "$NUMPYVAE_DATA"):
+        assert way_out in message
+    assert (requests, os.listdir()) == ([], [])
+
+
+def test_without_a_home_the_command_line_says_so(
+    homeless: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", "--data", "mnist"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("numpyvae: MNIST: found no home directory")
+    assert os.listdir() == []
+
+
+def test_without_a_home_other_places_are_used(
+    homeless: pytest.MonkeyPatch, cache: Path, requests: list[str]
+) -> None:
+    assert len(load_mnist(fill(cache)).train_images) == 3
+    homeless.setenv("NUMPYVAE_DATA", str(cache))
+    assert len(load_mnist().train_images) == 3
     assert requests == []
 
 

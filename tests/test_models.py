@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from numpyvae import VAE
 from numpyvae.errors import ArgumentError
+from numpyvae.objectives import Elbo
 from numpyvae.ops import ACTIVATIONS
 from numpyvae.params import Parameters
 from numpyvae.workspace import Workspace, fresh
@@ -81,7 +82,7 @@ def test_loss_is_the_oracle(
     model = build(arguments, activation=activation, dtype=dtype, compiled=compiled)
     images, eps = data(model, batch, binary)
     loss, grads = model.loss_and_gradient(
-        model.as_input(images, binary=binary), eps, beta
+        model.as_input(images, binary=binary), eps, Elbo(beta)
     )
     nets = layers(model, "encoder"), layers(model, "decoder")
     x = images / (1 if binary else 255)
@@ -115,9 +116,9 @@ def test_gradient_is_the_slope_of_the_loss(
 
     def loss(flat: Array) -> Any:
         model.params.flat[:] = flat
-        return model.loss_and_gradient(x, eps, beta)[0]
+        return model.loss_and_gradient(x, eps, Elbo(beta))[0]
 
-    _, grads = model.loss_and_gradient(x, eps, beta)
+    _, grads = model.loss_and_gradient(x, eps, Elbo(beta))
     slopes = Parameters(model.params.shapes, method.slopes(loss, start))
     for name, block in slopes.items():
         assert_close(name, grads[name], block, method.error)
@@ -141,7 +142,7 @@ def test_compiled_is_the_reference(
         images, eps = data(model, batch, binary)
         x = model.as_input(images, binary=binary)
         assert isinstance(x, np.ndarray) or (binary and compiled)
-        gradients.append(model.loss_and_gradient(x, eps, beta)[1].flat)
+        gradients.append(model.loss_and_gradient(x, eps, Elbo(beta))[1].flat)
     # Up to six layers there and six back, each rounded; NumPy's tanh and exp of float32
     # round by where in memory an entry lies, so the bits differ from run to run.
     assert_rounded("gradient", gradients[1], gradients[0], steps=12)
@@ -151,9 +152,9 @@ def gradient(model: VAE, images: Array, eps: Array, **others: Any) -> Array:
     x = model.as_input(images, binary=True)
     array = others.pop("array", fresh)
     grads = model.params.like(np.full_like(model.params.flat, np.nan))
-    model.backward(
-        x, eps, model.forward(x, eps, array), grads, 0.7, array=array, **others
-    )
+    objective = Elbo(0.7)
+    forward = model.forward(x, eps, array, objective)
+    model.backward(eps, forward, grads, objective, array=array, **others)
     return grads.flat
 
 
@@ -187,6 +188,11 @@ def test_a_workspace_gives_the_bits_of_fresh_arrays(
         assert got.tobytes() == want.tobytes()
 
 
+def arrays_of(forward: Any) -> list[Array]:
+    hs, code, kl, gs, _, *others, _ = forward
+    return [*hs[1:], *code, kl, *gs, *others]
+
+
 @each_code
 def test_backward_leaves_the_forward_pass(compiled: bool) -> None:
     """So a second backward gives the same bits; only the gradient is overwritten."""
@@ -194,15 +200,15 @@ def test_backward_leaves_the_forward_pass(compiled: bool) -> None:
     images, eps = data(model, 3, binary=True)
     x, array = model.as_input(images, binary=True), Workspace()
     forward = model.forward(x, eps, array)
-    kept = [np.copy(a) for a in (*forward.hs[1:], *forward[1:6], *forward.gs)]
+    kept = [np.copy(a) for a in arrays_of(forward)]
     flat = model.params.flat.copy()
     bits = set()
     for filler in (7.0, -3.0):
         grads = model.params.like(np.full_like(flat, filler))
-        model.backward(x, eps, forward, grads, array=array)
+        model.backward(eps, forward, grads, array=array)
         bits.add(grads.flat.tobytes())
     assert len(bits) == 1
-    after = [*forward.hs[1:], *forward[1:6], *forward.gs, model.params.flat]
+    after = [*arrays_of(forward), model.params.flat]
     for now, before in zip(after, [*kept, flat], strict=True):
         np.testing.assert_array_equal(now, before)
 
@@ -225,11 +231,11 @@ def test_encode_decode_and_reconstruct(compiled: bool, binary: bool) -> None:
     images, eps = data(model, 3, binary)
     x = model.as_input(images, binary=binary)
     forward = model.forward(x, eps)
-    mu, logvar = model.encode(x)
-    np.testing.assert_array_equal(mu, forward.mu)
-    np.testing.assert_array_equal(logvar, forward.logvar)
-    assert mu.shape == logvar.shape == (3, 2)
-    assert_rounded("p", model.decode(forward.z), forward.p)
+    mu, sigma = model.encode(x)
+    np.testing.assert_array_equal(mu, forward.code.mu)
+    np.testing.assert_array_equal(sigma, forward.code.scale)
+    assert mu.shape == sigma.shape == (3, 2)
+    assert_rounded("p", model.decode(forward.code.z), forward.mean)
     at_mu = naive.mlp(mu, layers(model, "decoder"), "relu")
     one, zero = np.ones((1, 1)), np.zeros(1)
     for i in np.ndindex(at_mu.shape):
@@ -300,9 +306,9 @@ def test_beta_is_1_unless_told(compiled: bool) -> None:
     model = VAE(5, (4,), 2, dtype=np.float64, compiled=compiled)
     images, eps = data(model, 3, binary=True)
     x = model.as_input(images, binary=True)
-    want, told = model.loss_and_gradient(x, eps, beta=1.0)
+    want, told = model.loss_and_gradient(x, eps, Elbo(1.0))
     loss, grads = model.loss_and_gradient(x, eps)
     assert loss == want and grads.flat.tobytes() == told.flat.tobytes()
     grads = model.params.like(np.full_like(model.params.flat, np.nan))
-    model.backward(x, eps, model.forward(x, eps), grads)
+    model.backward(eps, model.forward(x, eps), grads)
     assert grads.flat.tobytes() == told.flat.tobytes()

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpyvae import backends
-from numpyvae.networks import MLP
+from numpyvae.networks import Network, mlp
 from numpyvae.ops import ACTIVATIONS
-from numpyvae.params import Parameters, initialise
+from numpyvae.params import Parameters
 from numpyvae.workspace import Workspace, fresh
 
 # One, two and three layers; widths of 1 and 2, odd ones, no two alike in the last.
@@ -42,15 +42,15 @@ def network(
     rng: np.random.Generator,
     dtype: type = np.float64,
     on_data: bool = False,
-) -> tuple[MLP, Parameters]:
-    mlp = MLP("net", widths, activation, on_data=on_data)
-    params = Parameters.zeros(mlp.shapes(), dtype)
-    initialise(params, rng)
-    return mlp, params
+) -> tuple[Network, Parameters]:
+    net = mlp("net", widths, activation, on_data=on_data)
+    params = Parameters.zeros(net.shapes(), dtype)
+    net.initialise(params, rng)
+    return net, params
 
 
 def test_the_table_names_each_layers_weights_and_biases() -> None:
-    assert MLP("net", (5, 4, 3), "relu", on_data=True).shapes() == {
+    assert mlp("net", (5, 4, 3), "relu", on_data=True).shapes() == {
         "net.0.W": (5, 4), "net.0.b": (4,), "net.1.W": (4, 3), "net.1.b": (3,),
     }  # fmt: skip
 
@@ -65,9 +65,9 @@ def test_forward_is_the_oracle(
     dtype: type,
     rng: np.random.Generator,
 ) -> None:
-    mlp, params = network(widths, activation, rng, dtype)
+    net, params = network(widths, activation, rng, dtype)
     x = rng.standard_normal((3, widths[0])).astype(dtype)
-    ys = mlp.forward(x, params, pairs, fresh)
+    ys = net.forward(x, params, pairs, fresh)
     assert ys[0] is x and [y.shape for y in ys] == [(3, width) for width in widths]
     blocks = list(params.values())
     layers = list(zip(blocks[::2], blocks[1::2], strict=True))
@@ -95,17 +95,17 @@ def test_backward_is_the_slope(
     seed: int,
 ) -> None:
     rng = np.random.default_rng(seed)
-    mlp, params = network(widths, activation, rng)
+    net, params = network(widths, activation, rng)
     x = rng.standard_normal((batch, widths[0]))
     dy = rng.standard_normal((batch, widths[-1]))
 
     def loss(x: Array, flat: Array) -> complex:
         x = x.astype(flat.dtype)
-        return (dy * mlp.forward(x, params.like(flat), pairs, fresh)[-1]).sum()
+        return (dy * net.forward(x, params.like(flat), pairs, fresh)[-1]).sum()
 
     grads = params.like(np.full_like(params.flat, np.nan))
-    ys = mlp.forward(x, params, pairs, fresh)
-    dx = mlp.backward(dy, ys, params, grads, pairs, fresh)
+    ys = net.forward(x, params, pairs, fresh)
+    dx = net.backward(dy, ys, params, grads, pairs, fresh)
     dtype = np.complex128 if method is COMPLEX else np.float64
     by_flat = method.slopes(lambda flat: loss(x, flat), params.flat)
     by_x = method.slopes(lambda x: loss(x, params.flat.astype(dtype)), x)
@@ -123,7 +123,7 @@ def test_a_network_on_data_has_the_same_gradients_but_no_dx(
     rng: np.random.Generator,
 ) -> None:
     inner, params = network(widths, activation, rng)
-    outer = MLP("net", widths, activation, on_data=True)
+    outer = mlp("net", widths, activation, on_data=True)
     x, dy = (rng.standard_normal((3, widths[i])) for i in (0, -1))
     ys = inner.forward(x, params, pairs, fresh)
     want, got = (params.like(np.full_like(params.flat, np.nan)) for _ in range(2))
@@ -136,19 +136,53 @@ def test_a_network_on_data_has_the_same_gradients_but_no_dx(
 def test_backward_overwrites_its_own_blocks_alone(
     pairs: SimpleNamespace, rng: np.random.Generator
 ) -> None:
-    mlp, _ = network((4, 3, 2), "tanh", rng)
-    shapes = {"before": (2,), **mlp.shapes(), "after": (3,)}
+    net, _ = network((4, 3, 2), "tanh", rng)
+    shapes = {"before": (2,), **net.shapes(), "after": (3,)}
     params, grads = (Parameters.zeros(shapes, np.float64) for _ in range(2))
     params.flat[:] = rng.standard_normal(params.flat.size)
     x, dy = rng.standard_normal((5, 4)), rng.standard_normal((5, 2))
-    ys = mlp.forward(x, params, pairs, fresh)
+    ys = net.forward(x, params, pairs, fresh)
     kept = [y.copy() for y in ys], dy.copy(), params.flat.copy()
     bits = set()
     for filler in (7.0, -3.0):
         grads.flat[:] = filler
-        dx = mlp.backward(dy, ys, params, grads, pairs, Workspace())
+        dx = net.backward(dy, ys, params, grads, pairs, Workspace())
         assert (grads["before"] == filler).all() and (grads["after"] == filler).all()
         bits.add((grads.flat[2:-3].tobytes(), dx.tobytes()))
     assert len(bits) == 1
     for y, before in zip([*ys, dy, params.flat], [*kept[0], *kept[1:]], strict=True):
         np.testing.assert_array_equal(y, before)
+
+
+# ---- Initial values ------------------------------------------------------------------
+
+
+def drawn_params(seed: int, dtype: type, inputs: int = 16) -> Parameters:
+    net = mlp("a", (inputs, 300, 2), "relu", on_data=True)
+    params = Parameters.zeros(net.shapes(), dtype)
+    net.initialise(params, np.random.default_rng(seed))
+    return params
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 16, 100]))
+def test_initial_values_fill_the_layers_bounds(seed: int, inputs: int) -> None:
+    """Uniform in +-1/sqrt(N), N the layer's inputs, of weights and biases alike."""
+    params = drawn_params(seed, np.float64, inputs)
+    for name, fan_in in {"a.0.W": inputs, "a.0.b": inputs, "a.1.W": 300}.items():
+        scaled = params[name] * np.sqrt(fan_in)
+        # Of 300 draws or more: all within +-0.95 has a chance of 0.95^300 = 2e-7, a
+        # mean beyond 5 / sqrt(3 * 300), five standard errors, one of 6e-7.
+        assert 0.95 < np.abs(scaled).max() <= 1
+        assert abs(scaled.mean()) < 5 / np.sqrt(3 * scaled.size)
+    assert np.abs(params["a.1.b"]).max() <= 1 / np.sqrt(300)
+
+
+def test_initial_values_are_the_generators() -> None:
+    first, again, other = (drawn_params(seed, np.float64).flat for seed in (1, 1, 2))
+    assert first.tobytes() == again.tobytes()
+    assert not np.isin(first, other).any()
+
+
+def test_float32_starts_from_the_numbers_of_float64() -> None:
+    single, double = (drawn_params(3, dtype).flat for dtype in (np.float32, np.float64))
+    np.testing.assert_array_equal(single, double.astype(np.float32))

@@ -17,7 +17,8 @@ from numpyvae.checkpoint import NAME, PREVIOUS, load_checkpoint
 from numpyvae.commands import training
 from numpyvae.commands.training import Due
 from numpyvae.runs import Run
-from numpyvae.train import Settings, Trainer
+from numpyvae.settings import Settings
+from numpyvae.train import Trainer
 from numpyvae.workers import Workers
 
 DATA, EPOCHS, BATCHES = tiny(), 3, 5  # of 64 images, the last of 44

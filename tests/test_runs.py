@@ -14,7 +14,8 @@ from numpyvae import VAE, __version__, cli, figures, load_idx, train
 from numpyvae.commands.training import Due
 from numpyvae.errors import ArgumentError, RunError
 from numpyvae.runs import Run, free_path
-from numpyvae.train import EpochRecord, Settings, Trainer
+from numpyvae.settings import Settings
+from numpyvae.train import EpochRecord, Trainer
 from numpyvae.workers import Workers
 
 COLUMNS = [

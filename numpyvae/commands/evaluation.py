@@ -8,7 +8,8 @@ from ..errors import expect_whole
 from ..evaluate import evaluate, likelihood
 from ..presets import PRESETS
 from ..runs import Run
-from ..train import Settings, threads_for
+from ..settings import Settings
+from ..train import threads_for
 from ..workers import Workers
 
 
@@ -36,7 +37,9 @@ def evaluate_run(
         f"{settings.binarize}, seed {settings.seed}; nats per image"
     )
     with Workers(threads_for(settings)) as workers:
-        test = evaluate(model, images, settings.binarize, settings.seed, workers)
+        test = evaluate(
+            model, images, settings.binarize, settings.seed, workers, data.test_labels
+        )
         print(
             f"reconstruction  {test.recon:9.3f}   one z each\n"
             f"KL              {test.kl:9.3f}\n"
@@ -46,7 +49,14 @@ def evaluate_run(
         )
         if samples is not None:
             found = likelihood(
-                model, images, settings.binarize, settings.seed, samples, workers, True
+                model,
+                images,
+                settings.binarize,
+                settings.seed,
+                samples,
+                workers,
+                True,
+                data.test_labels,
             )
             print(
                 f"-log p(x)       {found.nll:9.3f}   importance-weighted, {samples:,} "

@@ -15,7 +15,8 @@ from ..evaluate import principal_plane
 from ..models import VAE
 from ..ops import Array
 from ..runs import Run
-from ..train import EpochRecord, Settings
+from ..settings import Settings
+from ..train import EpochRecord
 
 
 def sample(folder: str, count: int, seed: int, out: str | None) -> int:

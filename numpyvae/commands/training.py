@@ -17,11 +17,11 @@ import numpy as np
 
 from ..datasets import Dataset, load
 from ..errors import ArgumentError, DivergedError, RunError
-from ..evaluate import evaluate
 from ..models import VAE
 from ..presets import PRESETS, options_of
 from ..runs import Run, fingerprint, free_path
-from ..train import EpochRecord, Settings, Trainer, threads_for
+from ..settings import Settings
+from ..train import EpochRecord, Trainer, threads_for
 from ..workers import Workers
 from .pictures import draw
 
@@ -29,6 +29,9 @@ HISTORY = """\
            ------- train -------    -------- test -------
   epoch    recon     KL     ELBO    recon     KL     ELBO   seconds"""
 
+ARCHITECTURE = (
+    "hidden", "latent", "activation", "channels", "posterior", "likelihood",
+)  # fmt: skip
 RESUMABLE = ("epochs", "threads", "data_dir", "checkpoint_every")
 
 
@@ -60,13 +63,16 @@ def begin(
     """Train a new model."""
     due = Due(checkpoint_every)
     chosen = options_of(preset) | options
-    architecture = {
-        name: chosen.pop(name) for name in ("hidden", "latent", "activation")
-    }
+    architecture = {name: chosen.pop(name) for name in ARCHITECTURE if name in chosen}
+    conditional = chosen.pop("conditional", False)
     settings = Settings(**chosen)
-    VAE(pixels=1, **architecture)  # names a bad option before the data are read
+    VAE(28 * 28, **architecture)  # names a bad option before the data are read
     images = load(data, data_dir)
-    model = VAE(images.pixels, **architecture, seed=settings.seed)
+    classes = int(images.train_labels.max()) + 1 if conditional else 0
+    model = VAE(
+        images.pixels, **architecture, image_shape=images.image_shape, classes=classes,
+        seed=settings.seed,
+    )  # fmt: skip
     run = Run.create(
         Path(out) if out else free_path(Path("runs") / f"{preset}-{images.name}"),
         {
@@ -156,7 +162,7 @@ class Due:
 
 def finish(run: Run, trainer: Trainer, due: Due) -> int:
     """Train the epochs that are left; save, draw, and say what was reached."""
-    model, settings, workers = trainer.model, trainer.settings, trainer.workers
+    model, settings = trainer.model, trainer.settings
     print("\n".join([HISTORY, *map(line, trainer.records)]))
     with first_signal() as signals:
 
@@ -178,8 +184,7 @@ def finish(run: Run, trainer: Trainer, due: Due) -> int:
                 f"{error}; {run.path} keeps the last good checkpoint"
             ) from error
         interrupted = trainer.epoch < settings.epochs
-        images = trainer.data.test_images
-        test = evaluate(model, images, settings.binarize, settings.seed, workers)
+        test = trainer.evaluate()
     run.write_metrics(metrics(trainer, "interrupted" if interrupted else "done"))
     draw(run, model, trainer.data, settings, trainer.records, test.mu)
     print(summary(run, trainer))

@@ -18,8 +18,13 @@ NAMES = ("strokes", "mnist", "idx")
 def load(name: str, data_dir: str | None) -> Dataset:
     """One of NAMES, from `data_dir` where it is given.
 
-    Raises ArgumentError if the two don't go together and DataError for bad files.
+    Raises ArgumentError if there is no such name or the two don't go together, and
+    DataError for bad files.
     """
+    if name not in NAMES:
+        raise ArgumentError(
+            f"--data: found {name!r}, expected one of {', '.join(NAMES)}"
+        )
     if name == "mnist":
         return load_mnist(data_dir)
     if name == "idx":

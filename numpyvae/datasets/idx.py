@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, expect_path
 from .dataset import Dataset
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
@@ -61,8 +61,9 @@ def load_idx(data_dir: str | os.PathLike[str]) -> Dataset:
     The files are named like MNIST's, each with or without .gz: Fashion-MNIST
     and KMNIST are. Images may have any size. Raises DataError if the directory
     or a file is missing, a file is not what `read_idx` expects, or the
-    files do not fit each other.
+    files do not fit each other, and ArgumentError if `data_dir` is no path.
     """
+    expect_path("data_dir", data_dir)
     directory = Path(data_dir)
     if not os.path.isdir(directory):
         raise DataError(

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ..errors import DataError
+from ..errors import DataError, expect_path
 from .dataset import Dataset
 from .idx import (
     TEST_IMAGES,
@@ -80,22 +80,39 @@ def load_mnist(
     Looks in `data_dir` if given, else in $NUMPYVAE_DATA if set, else in the
     user's cache; only the cache is filled by a download, about which
     `progress` reports on stderr. Raises DataError if a file is missing,
-    damaged or not MNIST's, or if no mirror could be reached.
+    damaged or not MNIST's, or if no mirror could be reached, and
+    ArgumentError if `data_dir` is no path.
     """
     if data_dir is not None:
+        expect_path("data_dir", data_dir)
         return _load_checked(Path(data_dir))
     if directory := os.environ.get(ENVIRONMENT):
         try:
             return _load_checked(Path(directory))
         except DataError as error:
             raise DataError(f"${ENVIRONMENT}: {error}") from error
-    import pooch  # slow to import, and needed only for the cache
-
-    cache = pooch.os_cache("numpyvae") / "mnist"
+    cache = _cache()
     missing = [name for name in DOWNLOADS if find_file(cache, name) is None]
     if missing:
         _download(missing, cache, progress)
     return _load_checked(cache)
+
+
+def _cache() -> Path:
+    """Where downloads are kept. Raises DataError for a user without a home."""
+    import pooch  # slow to import, and needed only for the cache
+
+    try:
+        cache: Path = pooch.os_cache("numpyvae") / "mnist"
+    except RuntimeError:
+        cache = Path("~")
+    if not cache.is_absolute():  # some versions of platformdirs leave the ~ there
+        raise DataError(
+            "MNIST: found no home directory for its cache, expected $HOME to be one; "
+            "put its four files into a directory and pass --data-dir DIR or set "
+            f"${ENVIRONMENT}"
+        )
+    return cache
 
 
 def _load_checked(directory: Path) -> Dataset:

@@ -14,7 +14,8 @@ import numpy as np
 from numpyvae import VAE, Dataset
 from numpyvae.checkpoint import NAME, load_checkpoint, save_checkpoint
 from numpyvae.errors import RunError
-from numpyvae.train import Settings, Trainer
+from numpyvae.settings import Settings
+from numpyvae.train import Trainer
 from numpyvae.workers import Workers
 
 RAM = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

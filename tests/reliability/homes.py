@@ -116,6 +116,13 @@ HOMES = (
         code=2,
         refusal="MNIST could not be downloaded: put its four files into a directory",
     ),
+    Home(
+        "MNIST, HOME unset, user unknown",
+        f"{NO_NETWORK} nameless env -u XDG_CACHE_HOME numpyvae train --data mnist",
+        code=2,
+        refusal="MNIST: found no home directory for its cache",
+        needs=NAMELESS,
+    ),
     Home("no display", "env -u DISPLAY MPLBACKEND=TkAgg train"),
     Home("MPLCONFIGDIR unwritable", "MPLCONFIGDIR=$LOCKED/no plain train", needs=PLAIN),
     Home("python -O", "OPTIONS=-O train"),
@@ -212,11 +219,8 @@ class House:
         self.data = write_idx(folder / "data", tiny(train=150, test=30))
         self.locked, self.copy = folder / "locked", folder / "copy"
         self.locked.mkdir()
-        shutil.copytree(
-            PACKAGE,
-            self.copy / "numpyvae",
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
+        compiled = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PACKAGE, self.copy / "numpyvae", ignore=compiled)
         for path in (self.locked, self.copy, *self.copy.rglob("*")):
             path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP))
         (folder / "bin").mkdir()

@@ -21,7 +21,8 @@ from numpyvae import VAE, cli, figures
 from numpyvae.checkpoint import NAME, PREVIOUS, load_checkpoint
 from numpyvae.errors import RunError
 from numpyvae.runs import Run, fingerprint
-from numpyvae.train import Settings, Trainer
+from numpyvae.settings import Settings
+from numpyvae.train import Trainer
 from numpyvae.workers import Workers
 
 from .flips import RAM, loaded
