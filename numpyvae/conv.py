@@ -88,8 +88,7 @@ def convolve_transposed(
     """
     K, C = len(W), W.shape[2]
     H, V = size
-    x = np.zeros((len(y), H, V, C), np.result_type(y, W))
-    x = _padded(x, padding)
+    x = _padded(np.zeros((len(y), H, V, C), np.result_type(y, W)), padding)
     for i, j, met in _meetings(K, y.shape[1:3], stride):
         x[met] += y @ W[i, j].T
     return x[:, padding : padding + H, padding : padding + V]
