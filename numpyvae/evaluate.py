@@ -175,17 +175,3 @@ def _blocks(
         return rng, x, {"labels": given, "seen": seen}
 
     return count, draw
-
-
-def principal_plane(codes: Array) -> Array:
-    """Codes (N, Z) in the plane of their first two principal components, (N, 2).
-
-    Two latents are left as they are; a single one is set beside a zero.
-    """
-    if codes.shape[1] == 1:
-        return np.hstack([codes, np.zeros_like(codes)])
-    if codes.shape[1] == 2:
-        return codes
-    centred = codes - codes.mean(axis=0)
-    _, directions = np.linalg.eigh(centred.T @ centred)  # by rising variance
-    return centred @ directions[:, :-3:-1]

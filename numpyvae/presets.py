@@ -8,52 +8,146 @@ from .errors import ArgumentError
 
 
 class Preset(NamedTuple):
-    """Options of `numpyvae train`, and in words what they are and lead to."""
+    """Options of `numpyvae train`, and in words what they are and lead to.
+
+    `reached` was measured on MNIST's test set with two cores; `published` is what
+    others report for it there.
+    """
 
     about: str
     options: dict[str, Any]
-    published: str = ""  # what others report for it on MNIST
+    reached: str = ""
+    published: str = ""
 
+
+DEFAULT: dict[str, Any] = {
+    "hidden": [400],
+    "latent": 20,
+    "activation": "relu",
+    "epochs": 10,
+    "batch_size": 128,
+    "lr": 1e-3,
+    "beta": 1.0,
+    "binarize": "dynamic",
+}
+AUTOENCODER: dict[str, Any] = {
+    "posterior": "point",
+    "latent": 32,
+    "hidden": [400, 200],
+    "binarize": "none",
+}
+BURDA: dict[str, Any] = {
+    "hidden": [200, 200],
+    "latent": 50,
+    "activation": "tanh",
+    "epochs": 500,
+    "batch_size": 100,
+    "lr_end": 1e-4,
+}
 
 PRESETS = {
-    "default": Preset(
-        "784-400-20 relu, 10 epochs: good digits in half a minute",
-        {
-            "hidden": [400],
-            "latent": 20,
-            "activation": "relu",
-            "epochs": 10,
-            "batch_size": 128,
-            "lr": 1e-3,
-            "beta": 1.0,
-            "binarize": "dynamic",
-        },
-    ),
+    # The variational auto-encoder
+    "default": Preset("784-400-20 relu, 10 epochs", {}),
     "pytorch-example": Preset(
-        "PyTorch's example: grey pixels as targets; MNIST test loss 105.6 nats",
+        "PyTorch's example: grey pixels as targets",
         {"binarize": "none"},
-        "test loss 105.56 and 105.59, in logs of PyTorch's example",
+        published="test loss 105.56 and 105.59, in logs of PyTorch's example",
     ),
     "kingma-welling": Preset(
-        "500 tanh units, 50 epochs; MNIST test ELBO -98.7 nats in two minutes",
+        "500 tanh units, 50 epochs",
         {"hidden": [500], "activation": "tanh", "epochs": 50, "batch_size": 100},
-        "ELBO -103.1, -log p(x) 97.8 with 5,000 samples, in a replication",
-    ),
-    "burda": Preset(
-        "200-200 tanh, 50 latents, 500 epochs",
-        {
-            "hidden": [200, 200],
-            "latent": 50,
-            "activation": "tanh",
-            "epochs": 500,
-            "batch_size": 100,
-            "lr": 1e-3,
-            "lr_end": 1e-4,
-        },
+        published="ELBO -103.1, -log p(x) 97.8 with 5,000 samples, in a replication",
     ),
     "plane": Preset(
-        "two latents, to be looked at: the plane of all digits and its manifold",
+        "two latents, to be looked at",
         {"hidden": [400, 200], "latent": 2, "epochs": 20},
+    ),
+    "conv": Preset(
+        "convolutions to 32 and 64 maps, and their transposes",
+        {
+            "channels": [32, 64],
+            "hidden": [256],
+            "epochs": 20,
+            "batch_size": 100,
+            "lr_end": 1e-4,
+        },
+        published="ELBO -97.3, -log p(x) 90.7, of another architecture",
+    ),
+    # A tighter bound
+    "burda": Preset(
+        "Burda et al.: 200-200 tanh, 50 latents; 500 epochs",
+        BURDA,
+        published="-log p(x) 86.76, after 3,280 epochs of batches of 20",
+    ),
+    "iwae": Preset(
+        "the same, trained on the importance-weighted bound, K = 5",
+        BURDA | {"bound": "iwae", "samples": 5},
+        published="-log p(x) 85.54, after 3,280 epochs of batches of 20",
+    ),
+    # Rate against distortion
+    "beta": Preset("the KL weighted by 4: a coarser code", {"beta": 4.0}),
+    "warm-up": Preset(
+        "the KL's weight rises to 1 in 10 of 20 epochs", {"warmup": 10, "epochs": 20}
+    ),
+    # Posteriors
+    "fixed": Preset("q(z|x) with sigma = 1/2 for every x", {"posterior": "fixed"}),
+    "shared": Preset("one sigma, learned, for every x", {"posterior": "shared"}),
+    "full": Preset("a full covariance for each x", {"posterior": "full"}),
+    "sampled": Preset(
+        "the KL at three samples of z, not by its formula",
+        {"kl": "sampled", "samples": 3},
+    ),
+    # Likelihoods
+    "gaussian": Preset(
+        "grey pixels, sigma = 1: the squared error",
+        {"likelihood": "gaussian", "binarize": "none"},
+    ),
+    "gaussian-learned": Preset(
+        "grey pixels, one sigma, learned",
+        {"likelihood": "gaussian-learned", "binarize": "none"},
+    ),
+    "gaussian-pixels": Preset(
+        "grey pixels, a sigma for each of them, from z",
+        {"likelihood": "gaussian-pixels", "binarize": "none"},
+    ),
+    "continuous": Preset(
+        "grey pixels, the continuous Bernoulli",
+        {"likelihood": "continuous-bernoulli", "binarize": "none"},
+    ),
+    "conditional": Preset("both networks see the label", {"conditional": True}),
+    # Auto-encoders
+    "linear": Preset(
+        "a linear auto-encoder: what it learns is PCA",
+        AUTOENCODER
+        | {
+            "hidden": [],
+            "latent": 6,
+            "likelihood": "gaussian",
+            "epochs": 30,
+            "lr": 3e-3,
+            "lr_end": 1e-5,
+        },
+    ),
+    "ae": Preset("an auto-encoder, cross-entropy, 32 latents", AUTOENCODER),
+    "ae-squared": Preset(
+        "an auto-encoder, squared error, 32 latents",
+        AUTOENCODER | {"likelihood": "gaussian"},
+    ),
+    "ae-conv": Preset(
+        "a convolutional auto-encoder, 32 latents",
+        AUTOENCODER | {"channels": [16, 32], "hidden": [128]},
+    ),
+    "denoise": Preset(
+        "restores images half of whose pixels are masked",
+        AUTOENCODER | {"latent": 64, "corrupt": "mask", "level": 0.5},
+    ),
+    "denoise-gaussian": Preset(
+        "the same, with noise of sigma 0.5 added",
+        AUTOENCODER | {"latent": 64, "corrupt": "gaussian", "level": 0.5},
+    ),
+    "denoise-salt": Preset(
+        "the same, with a third of the pixels black or white",
+        AUTOENCODER | {"latent": 64, "corrupt": "salt-and-pepper", "level": 0.33},
     ),
 }
 
@@ -67,4 +161,4 @@ def options_of(name: str) -> dict[str, Any]:
         raise ArgumentError(
             f"preset: found {name!r}, expected one of {', '.join(PRESETS)}"
         )
-    return PRESETS["default"].options | PRESETS[name].options
+    return DEFAULT | PRESETS[name].options

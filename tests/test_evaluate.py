@@ -12,7 +12,6 @@ from numpyvae.evaluate import (
     Evaluation,
     evaluate,
     likelihood,
-    principal_plane,
 )
 from numpyvae.workers import Workers
 from numpyvae.workspace import fresh
@@ -130,27 +129,6 @@ def test_an_unknown_binarization_is_refused() -> None:
 def test_images_that_do_not_fit_are_refused(images: NDArray, binarize: str) -> None:
     with Workers(1) as workers, pytest.raises(ArgumentError, match="expected"):
         evaluate(model(), images, binarize, 0, workers)
-
-
-@pytest.mark.parametrize("latent", [3, 5])
-def test_the_plane_is_that_of_the_largest_variances(latent: int) -> None:
-    rng = np.random.default_rng(latent)
-    mixing = rng.standard_normal((latent, latent))
-    codes = rng.standard_normal((200, latent)) @ mixing + 10  # far from centred
-    found = principal_plane(codes)
-    u, s, _ = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)
-    expected = u[:, :2] * s[:2]
-    signs = np.sign((found * expected).sum(axis=0))
-    # Squaring the matrix for eigh costs half of float64's 16 digits at worst.
-    np.testing.assert_allclose(found * signs, expected, atol=1e-7)
-    assert found[:, 0].var() > found[:, 1].var()
-
-
-def test_one_latent_is_set_beside_a_zero_and_two_stay() -> None:
-    codes = np.random.default_rng(0).standard_normal((20, 2)) * [1, 3]
-    assert np.array_equal(principal_plane(codes), codes)
-    alone = principal_plane(codes[:, :1])
-    assert np.array_equal(alone, np.stack([codes[:, 0], np.zeros(20)], axis=1))
 
 
 def exact_nll(vae: VAE, x: NDArray[np.float64]) -> float:

@@ -220,21 +220,34 @@ def first_signal() -> Iterator[list[int]]:
 def describe(data: Dataset, model: VAE, settings: Settings, threads: int) -> str:
     """What is about to be trained on what."""
     height, width = data.image_shape
+    maps = [f"{m} maps" for m in model.channels]
     widths = (
-        data.pixels,
-        *model.hidden,
-        model.latent,
-        *model.decoder_hidden,
-        data.pixels,
-    )
+        data.pixels, *maps, *model.hidden, model.latent,
+        *model.decoder_hidden, *reversed(maps), data.pixels,
+    )  # fmt: skip
+    objective = f"beta {settings.beta:g}"
+    if settings.warmup:
+        objective += f" from epoch {settings.warmup + 1} on"
+    if settings.bound == "iwae":
+        objective = "importance-weighted"
+    if settings.samples > 1:
+        objective += f", {settings.samples} samples"
+    if settings.kl == "sampled":
+        objective += ", sampled KL"
+    kind = "auto-encoder" if model.posterior.name == "point" else "VAE"
+    falling = f" to {settings.lr_end:g}" if settings.lr_end else ""
+    corrupted = f", {settings.corrupt} {settings.level:g}"
     return (
         f"{data.name}: {len(data.train_images):,} training and "
-        f"{len(data.test_images):,} test images of {height} x {width}, "
-        f"binarization {settings.binarize}\n"
-        f"VAE {'-'.join(map(str, widths))} {model.activation}: "
-        f"{model.params.flat.size:,} parameters; Adam {settings.lr:g}, "
-        f"batch {settings.batch_size}, beta {settings.beta:g}, seed {settings.seed}, "
-        f"{threads} thread{'s' * (threads > 1)}\n"
+        f"{len(data.test_images):,} test images of {height} x {width}, binarization "
+        f"{settings.binarize}{corrupted * (settings.corrupt != 'none')}\n"
+        f"{kind} {'-'.join(map(str, widths))} {model.activation}, posterior "
+        f"{model.posterior.name}, likelihood {model.likelihood.name}"
+        + f", {model.classes} classes"
+        * (model.classes > 0)
+        + f": {model.params.flat.size:,} parameters\n"
+        f"Adam {settings.lr:g}{falling}, batch {settings.batch_size}, {objective}, "
+        f"seed {settings.seed}, {threads} thread{'s' * (threads > 1)}\n"
         "nats per image, summed over pixels and latents; ELBO = -(recon + KL)\n"
     )
 
@@ -279,7 +292,9 @@ def summary(run: Run, trainer: Trainer) -> str:
 
 
 def presets() -> int:
-    """List the presets, a line each."""
+    """List the presets, a line each, with what they reached on MNIST."""
     for name, preset in PRESETS.items():
-        print(f"{name:16} {preset.about}")
+        print(
+            f"{name:17} {preset.about}" + f"; {preset.reached}" * bool(preset.reached)
+        )
     return 0
