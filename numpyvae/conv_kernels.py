@@ -13,8 +13,8 @@ import numpy as np
 
 from .conv import conv_size, transpose_size
 from .jit import jit
-from .kernels import _add_bias_relu, _through_activation
-from .ops import Array, activate
+from .kernels import add_bias_and_activate, through_activation
+from .ops import Array
 
 ENTRIES = 1 << 18  # of a part's windows: 1 MB of float32, half of a usual L2 cache
 
@@ -130,7 +130,7 @@ def conv_forward(
     size = (conv_size(n, len(W), stride, padding) for n in x.shape[1:3])
     y = np.empty((len(x), *size, len(b)), W.dtype) if out is None else out
     _convolve(x, W, y, stride, padding)
-    _activate(_rows(y), b, activation)
+    add_bias_and_activate(_rows(y), b, activation)
     return y
 
 
@@ -191,7 +191,7 @@ def conv_transpose_forward(
     )
     y = np.empty((len(x), *size, len(b)), W.dtype) if out is None else out
     _convolve_transposed(x, W, y, stride, padding)
-    _activate(_rows(y), b, activation)
+    add_bias_and_activate(_rows(y), b, activation)
     return y
 
 
@@ -220,21 +220,9 @@ def _bias(y: Array) -> Array:
     return np.empty(y.shape[-1], y.dtype)
 
 
-def _activate(y: Array, b: Array, activation: str) -> None:
-    """y = f(y + b)."""
-    if activation == "relu":
-        _add_bias_relu(y, b)
-        return
-    y += b
-    if activation == "tanh":
-        np.tanh(y, out=y)
-    elif activation != "identity":
-        y[...] = activate(y, activation)
-
-
 def _before_activation(dy: Array, y: Array, activation: str) -> Array:
     """da = dy * f'(a), of y's shape."""
-    return _through_activation(_rows(dy), _rows(y), activation).reshape(y.shape)
+    return through_activation(_rows(dy), _rows(y), activation).reshape(y.shape)
 
 
 def _sum_pixels(da: Array, db: Array) -> None:

@@ -75,15 +75,20 @@ def dense_forward(
         _sum_rows(W, x.columns, x.starts, y)
     else:
         np.matmul(x, W, out=y)
+    add_bias_and_activate(y, b, activation)
+    return y
+
+
+def add_bias_and_activate(y: Array, b: Array, activation: str) -> None:
+    """y = f(y + b), in place; y (B, M), b (M,)."""
     if activation == "relu":
         _add_bias_relu(y, b)
-        return y
+        return
     y += b
     if activation == "tanh":
         np.tanh(y, out=y)
     elif activation != "identity":
         y[...] = activate(y, activation)
-    return y
 
 
 @jit
@@ -107,7 +112,7 @@ def dense_backward(
     if out is None:
         out = np.empty_like(x), np.empty_like(W), np.empty_like(W[0])
     dx, dW, db = out
-    da = _through_activation(dy, y, activation)
+    da = through_activation(dy, y, activation)
     _weight_gradients(x, da, dW, db)
     np.matmul(da, W.T, out=dx)
     return out
@@ -125,11 +130,11 @@ def dense_backward_weights(
         width = x.width if isinstance(x, ActivePixels) else x.shape[1]
         out = np.empty((width, y.shape[1]), y.dtype), np.empty(y.shape[1], y.dtype)
     dW, db = out
-    _weight_gradients(x, _through_activation(dy, y, activation), dW, db)
+    _weight_gradients(x, through_activation(dy, y, activation), dW, db)
     return out
 
 
-def _through_activation(dy: Array, y: Array, activation: str) -> Array:
+def through_activation(dy: Array, y: Array, activation: str) -> Array:
     """da = dy * f'(a); for the identity, dy itself."""
     if activation == "identity":
         return dy

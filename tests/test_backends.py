@@ -86,7 +86,7 @@ def test_out_receives_the_results(
 
 def test_the_kernels_hold_with_the_jit_off() -> None:
     """Their tests once more, in a process where numba compiles nothing."""
-    files = ["test_kernels.py", "test_optim.py", "test_models.py"]
+    files = ["test_kernels.py", "test_conv.py", "test_optim.py", "test_models.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["--hypothesis-profile=few", "--hypothesis-verbosity=quiet"]
     command += ["--tb=short", *(str(TESTS / file) for file in files)]
