@@ -37,13 +37,14 @@ from .train import EpochRecord, Trainer
 
 LOCK = "run.lock"
 KINDS: dict[str, tuple[type, ...]] = {
+    "preset": (str,),
     "data": (str,),
     "data_dir": (str, NoneType),
+    "data_sha256": (str,),
     "image_shape": (list,),
     "model": (dict,),
     "training": (dict,),
 }
-KEYS = {"preset", "data", "data_dir", "data_sha256", "image_shape", "model", "training"}
 
 
 def free_path(path: Path) -> Path:
@@ -75,6 +76,7 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "numba": numba.__version__,
         "matplotlib": matplotlib.__version__,
+        "jit": "off" if numba.config.DISABLE_JIT else "on",  # type: ignore[attr-defined]
         "machine": platform.machine(),
         "blas": ", ".join(sorted(blas)),
     }
@@ -114,8 +116,8 @@ class Run:
         """An existing run. Raises RunError if `path` holds none."""
         try:
             config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-            if not isinstance(config, dict) or not config.keys() >= KEYS:
-                raise ValueError(f"not a JSON object with {', '.join(sorted(KEYS))}")
+            if not isinstance(config, dict) or not config.keys() >= KINDS.keys():
+                raise ValueError(f"not a JSON object with {', '.join(sorted(KINDS))}")
             for key, kinds in KINDS.items():
                 if not isinstance(config[key], kinds):
                     raise ValueError(f"{key} is {config[key]!r}")

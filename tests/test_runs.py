@@ -62,7 +62,7 @@ def test_create_makes_the_folder_with_its_config(tmp_path: Path) -> None:
     assert versions["numpy"] == np.__version__
     assert versions["blas"]  # and the CPU type that its kernels are for
     assert set(versions) == {
-        "numpyvae", "python", "numpy", "numba", "matplotlib", "machine", "blas"
+        "numpyvae", "python", "numpy", "numba", "matplotlib", "jit", "machine", "blas"
     }  # fmt: skip
     assert Run.open(path).config == run.config
 
