@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from . import __doc__ as about
 from . import __version__, commands, datasets
+from .commands.plot import KINDS as PICTURES
 from .datasets.binarize import BINARIZATIONS
 from .datasets.corrupt import CORRUPTIONS
 from .errors import NumpyvaeError
@@ -114,12 +115,31 @@ def build_parser() -> argparse.ArgumentParser:
     sample = command("sample", commands.sample, "draw samples of a trained model")
     _add_run(sample)
     _add_picture(sample, "samples.png", count=100)
+    _add_data_dir(sample)
 
     text = "draw test images over their reconstructions"
     reconstruct = command("reconstruct", commands.reconstruct, text)
     _add_run(reconstruct)
     _add_picture(reconstruct, "reconstructions.png", count=20)
+    reconstruct.add_argument(
+        "--data",
+        choices=datasets.NAMES,
+        help="images from outside the training set, into reconstructions-NAME.png",
+    )
     _add_data_dir(reconstruct)
+
+    text = "draw the pictures of a trained model"
+    plot = command("plot", commands.plot, text)
+    _add_run(plot)
+    plot.add_argument(
+        "kinds",
+        nargs="*",
+        metavar="KIND",
+        help=f"{', '.join(PICTURES)} (default: all that apply)",
+    )
+    plot.add_argument("--seed", type=int, help="of the pictures (default: the run's)")
+    plot.add_argument("--out", metavar="DIR", help="(default RUN)")
+    _add_data_dir(plot)
 
     text = "print the ELBO of the test images, in nats"
     evaluate = command("evaluate", commands.evaluate_run, text)
@@ -135,6 +155,25 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="K",
         help="estimate also -log p(x), with K samples for each image",
     )
+
+    text = "what a few labels are worth: a classifier on mu, and on pixels"
+    classify = command("classify", commands.classify, text)
+    _add_run(classify)
+    add = classify.add_argument
+    add("--labels", type=int, default=100, metavar="N", help="in all (default 100)")
+    add("--draws", type=int, default=10, metavar="N", help="of labels (default 10)")
+    add("--seed", type=int, default=0, help="of the draws (default 0)")
+    _add_data_dir(classify)
+
+    text = "several runs of the same images in one table, and side by side in pictures"
+    compare = command("compare", commands.compare, text)
+    compare.add_argument(
+        "folders", nargs="+", metavar="RUN", help="folders that `train` wrote"
+    )
+    compare.add_argument(
+        "--out", metavar="DIR", help="(default: comparison beside the first run)"
+    )
+    _add_data_dir(compare)
 
     text = "check every gradient of the package against its derivative"
     gradcheck = command("gradcheck", commands.gradcheck, text)

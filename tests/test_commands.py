@@ -17,6 +17,7 @@ from data import TEST, TRAIN, tiny, write_idx
 
 from numpyvae import VAE, cli, figures
 from numpyvae.checkpoint import load_checkpoint
+from numpyvae.commands.training import ARCHITECTURE
 from numpyvae.presets import PRESETS, options_of
 from numpyvae.runs import Run
 from numpyvae.settings import Settings
@@ -114,8 +115,8 @@ def test_what_train_prints(finished: Finished) -> None:
         f"three: {TRAIN} training and {TEST} test images of 8 x 6, binarization dynamic"
     )
     assert f"VAE 48-16-{Z}-16-48 relu" in lines[1]
-    assert "nats" in lines[2]
     heading = next(i for i, line in enumerate(lines) if line.startswith("  epoch "))
+    assert any("nats" in line for line in lines[:heading])
     for line, row in zip(lines[heading + 1 :], rows(finished.run), strict=False):
         numbers = [float(number) for number in line.split()]
         # Printed to two digits, seconds to one.
@@ -204,7 +205,8 @@ def test_a_preset_is_a_model_and_settings(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = options_of(name)
-    architecture = {key: options.pop(key) for key in ("hidden", "latent", "activation")}
+    options.pop("conditional", None)  # says that there are labels, the data how many
+    architecture = {key: options.pop(key) for key in ARCHITECTURE if key in options}
     settings, model = Settings(**options), VAE(784, **architecture)
     assert model.hidden == tuple(architecture["hidden"])
     asked = {
@@ -214,9 +216,11 @@ def test_a_preset_is_a_model_and_settings(
         "burda": ([200, 200], 50, "tanh", 500, 100, "dynamic"),
         "plane": ([400, 200], 2, "relu", 20, 128, "dynamic"),
     }
-    training = settings.epochs, settings.batch_size, settings.binarize
-    assert (*architecture.values(), *training) == asked[name]
-    assert settings.lr == 1e-3
+    if name in asked:
+        three = (architecture[key] for key in ("hidden", "latent", "activation"))
+        training = settings.epochs, settings.batch_size, settings.binarize
+        assert (*three, *training) == asked[name]
+        assert settings.lr == 1e-3
     assert cli.main(["presets"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert len(listed) == len(PRESETS)

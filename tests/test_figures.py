@@ -7,6 +7,7 @@ import matplotlib.style
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from PIL import Image
 
 from numpyvae import figures
 from numpyvae.errors import ArgumentError
@@ -187,6 +188,56 @@ def test_manifold_of_any_shape(shape, path, rng):
     opened(path, ink=0.1)
 
 
+def test_what_was_seen_stands_between_in_red(path):
+    black = np.ones((2, 28, 28))
+    figures.reconstructions(black, black, path, "", black)
+    rgb = imread(path)[..., :3]
+    column = rgb[:, rgb.shape[1] // 4]
+    ink = column[column.min(axis=1) < 0.5]
+    above, between, below = (ink[int(s * len(ink))] for s in (0.2, 0.5, 0.8))
+    assert np.ptp(above) < 0.1
+    assert between[0] - between[2] > 0.3 and below[2] - below[0] > 0.3
+
+
+def test_the_ends_of_an_interpolation_stand_apart_in_black(path):
+    black = np.ones((1, 8, 8))
+    figures.interpolation(black, np.ones((1, 4, 8, 8)), black, path, "")
+    rgb = imread(path)[..., :3]
+    row = rgb[-60]
+    paper = row.min(axis=1) > 0.98
+    edges = np.flatnonzero(np.diff(paper.astype(int)))
+    assert len(edges) == 6  # three pieces
+    pieces = [row[(edges[i] + edges[i + 1]) // 2] for i in (0, 2, 4)]
+    assert [piece[2] - piece[0] > 0.3 for piece in pieces] == [False, True, False]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 60])
+@pytest.mark.parametrize("ticks", [[], ["\N{MINUS SIGN}3", "0", "3"]])
+def test_named_rows_of_any_number(rows, ticks, path, rng):
+    names = [f"z{i}  0.{i}" for i in range(rows)]
+    figures.named_rows(rng.random((rows, 5, 8, 6)), names, ticks, "key", path, "Rows")
+    opened(path, ink=0.03)
+
+
+@pytest.mark.parametrize("n", [1, 7, 10, 12])
+def test_a_walk_loops(n, path, rng):
+    frames = rng.random((5, n, 9, 6)).astype(np.float32)
+    frames[3] = 0
+    figures.walk(frames, path, "A walk with a title that needs more than one line")
+    with Image.open(path) as film:
+        assert (film.n_frames, film.info["loop"], film.info["duration"]) == (5, 0, 80)
+        pages = []
+        for i in range(5):
+            film.seek(i)
+            pages.append(np.asarray(film.convert("L"), float))
+    assert len({page.shape for page in pages}) == 1 and pages[0].shape[1] == 486
+    body = [page[80:] for page in pages]
+    assert body[3].min() == 255 and body[0].min() < 100
+    assert np.array_equal(pages[0][:20], pages[3][:20])
+    assert (pages[0][:60] < 100).any(), "no title"
+    assert all(page[:, :20].min() == page[:, -20:].min() == 255 for page in pages)
+
+
 @pytest.mark.parametrize("n", [1, 2, 10_000])
 @pytest.mark.parametrize("spread", [0.1, 30.0])
 def test_latents_of_any_number(n, spread, path, rng):
@@ -251,51 +302,29 @@ def test_drawing_from_threads(tmp_path):
 
 
 I = np.zeros((4, 28, 28))  # noqa: E741
-C, L = np.zeros((5, 2)), np.zeros(5, int)
+C, L, AB = np.zeros((5, 2)), np.zeros(5, int), [("a", "b")]
+
+
+def late(name, *images, after=()):
+    return lambda path: getattr(figures, name)(*images, path, "", *after)
 
 
 @pytest.mark.parametrize(
     ("call", "argument", "found", "expected"),
     [
-        (lambda p: figures.samples(I[0], p, ""), "means", "(28, 28)", "(n, H, W)"),
-        (lambda p: figures.samples(I[:0], p, ""), "means", "(0, 28, 28)", "(n, H, W)"),
-        (lambda p: figures.samples(I.astype(int), p, ""), "means", "int64", "uint8"),
-        (
-            lambda p: figures.reconstructions(I, I[:3], p, ""),
-            "means",
-            "(3, 28, 28)",
-            "(4, 28, 28)",
-        ),
-        (
-            lambda p: figures.reconstructions(I[0], I, p, ""),
-            "originals",
-            "(28, 28)",
-            "(n, H, W)",
-        ),
-        (
-            lambda p: figures.manifold(I, p, ""),
-            "means",
-            "(4, 28, 28)",
-            "(rows, columns, H, W)",
-        ),
-        (
-            lambda p: figures.latents(np.zeros((5, 3)), L, p, "", ("a", "b")),
-            "codes",
-            "(5, 3)",
-            "(n, 2)",
-        ),
-        (
-            lambda p: figures.latents(C, L[:4], p, "", ("a", "b")),
-            "labels",
-            "(4,)",
-            "(5,)",
-        ),
-        (
-            lambda p: figures.latents(C, L / 1.0, p, "", ("a", "b")),
-            "labels",
-            "float64",
-            "integers",
-        ),
+        (late("samples", I[0]), "means", "(28, 28)", "(n, H, W)"),
+        (late("samples", I[:0]), "means", "(0, 28, 28)", "(n, H, W)"),
+        (late("samples", I.astype(int)), "means", "int64", "uint8"),
+        (late("reconstructions", I, I[:3]), "means", "(3, 28, 28)", "(4, 28, 28)"),
+        (late("reconstructions", I[0], I), "originals", "(28, 28)", "(n, H, W)"),
+        (late("reconstructions", I, I, after=[I[:1]]), "seen", "(1, 2", "(4, 28, 28)"),
+        (late("manifold", I), "means", "(4, 28, 28)", "(rows, columns, H, W)"),
+        (late("walk", I), "frames", "(4, 28, 28)", "H, W)"),
+        (late("named_rows", I[None], ["a", "b"], [], ""), "names", "2", "1"),
+        (late("interpolation", I[:1], I[None], I), "last", "(4, 2", "(1, 28, 28)"),
+        (late("latents", np.zeros((5, 3)), L, after=AB), "codes", "(5, 3)", "(n, 2)"),
+        (late("latents", C, L[:4], after=AB), "labels", "(4,)", "(5,)"),
+        (late("latents", C, L / 1.0, after=AB), "labels", "float64", "integers"),
     ],
 )
 def test_errors_name_argument_found_and_expected(call, argument, found, expected, path):

@@ -1,13 +1,19 @@
 """What each command does, once its options are known; returns the exit code."""
 
+from .classification import classify
+from .compare import compare
 from .evaluation import evaluate_run
 from .pictures import reconstruct, sample
+from .plot import plot
 from .proof import gradcheck
 from .training import presets, train
 
 __all__ = [
+    "classify",
+    "compare",
     "evaluate_run",
     "gradcheck",
+    "plot",
     "presets",
     "reconstruct",
     "sample",

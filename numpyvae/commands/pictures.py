@@ -1,45 +1,72 @@
-"""`numpyvae sample` and `reconstruct`, and the pictures of a finished run."""
+"""`numpyvae sample` and `reconstruct`, and the pictures of a finished run.
+
+Shapes: n images of H x W, Z latents.
+"""
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import figures
-from ..datasets import Dataset
+from ..datasets import Dataset, load
 from ..datasets.binarize import Batches
-from ..errors import expect_whole
-from ..evaluate import principal_plane
+from ..errors import ArgumentError, RunError, expect_whole
+from ..evaluate import evaluate
 from ..models import VAE
 from ..ops import Array
+from ..pca import principal_plane
 from ..runs import Run
 from ..settings import Settings
-from ..train import EpochRecord
+from ..train import EpochRecord, threads_for
+from ..workers import Workers
+
+FITTED = 10_000  # training images that an auto-encoder's Gaussian is fitted to
 
 
-def sample(folder: str, count: int, seed: int, out: str | None) -> int:
+def sample(
+    folder: str, count: int, seed: int, data_dir: str | None, out: str | None
+) -> int:
     """Draw `count` samples of a finished run."""
     expect_whole("count", count, 1)
     expect_whole("seed", seed, 0)
-    run = Run.open(Path(folder))
-    path = Path(out) if out else run.path / "samples.png"
-    draw_samples(run, run.load_model(), count, seed, path)
+    scene = Scene(Run.open(Path(folder)), seed, data_dir)
+    path = Path(out) if out else scene.run.path / "samples.png"
+    draw_samples(scene, path, count)
     print(path)
     return 0
 
 
 def reconstruct(
-    folder: str, count: int, seed: int, data_dir: str | None, out: str | None
+    folder: str,
+    count: int,
+    seed: int,
+    data: str | None,
+    data_dir: str | None,
+    out: str | None,
 ) -> int:
-    """Draw `count` test images of a finished run over their reconstructions."""
+    """Draw `count` test images over their reconstructions, of `data` if named."""
     expect_whole("count", count, 1)
     expect_whole("seed", seed, 0)
     run = Run.open(Path(folder))
-    model, data = run.load_model(), run.load_data(data_dir)
-    path = Path(out) if out else run.path / "reconstructions.png"
-    draw_reconstructions(run, model, data, count, seed, path)
+    scene = Scene(run, seed, data_dir)
+    name = "reconstructions"
+    if data:
+        name += f"-{data}"
+        scene.data = load(data, data_dir)
+        found, expected = scene.data.image_shape, tuple(run.config["image_shape"])
+        if found != expected:
+            raise ArgumentError(
+                f"--data {data}: found images of {found[0]} x {found[1]}, expected "
+                f"{expected[0]} x {expected[1]}, which {run.path} was trained on"
+            )
+    path = Path(out) if out else run.path / f"{name}.png"
+    draw_reconstructions(scene, path, count, foreign=data or "")
     print(path)
     return 0
 
@@ -52,57 +79,216 @@ def draw(
     records: list[EpochRecord],
     mu: Array,
 ) -> None:
-    """All pictures of a run; mu (N, Z) are the test images' posterior means."""
+    """The pictures of a run just trained; mu (N, Z) are of its test images."""
+    scene = Scene(run, settings.seed)
+    scene.model, scene.data, scene.settings, scene.mu = model, data, settings, mu
     if records:
         figures.learning_curves([r._asdict() for r in records], run.path / "curves.png")
-    draw_samples(run, model, 100, settings.seed, run.path / "samples.png")
-    draw_reconstructions(
-        run, model, data, 20, settings.seed, run.path / "reconstructions.png"
-    )
-    direct = model.latent <= 2
-    figures.latents(
-        principal_plane(mu),
-        data.test_labels,
-        run.path / "latents.png",
-        f"Where {len(mu):,} test images lie in latent space"
-        + ("" if direct else f" (plane of largest variance of {model.latent})"),
-        ("z1", "z2") if direct else ("first component", "second component"),
-    )
+    draw_samples(scene, run.path / "samples.png")
+    draw_reconstructions(scene, run.path / "reconstructions.png")
+    draw_latents(scene, run.path / "latents.png")
     if model.latent == 2:
-        quantiles = [NormalDist().inv_cdf((i + 0.5) / 20) for i in range(20)]
-        z1, z2 = np.meshgrid(quantiles, quantiles[::-1])
-        means = model.decode(np.stack([z1, z2], -1).reshape(-1, 2).astype(model.dtype))
-        figures.manifold(
-            means.reshape(20, 20, *run.config["image_shape"]),
-            run.path / "manifold.png",
-            "What each place of latent space decodes to",
+        draw_manifold(scene, run.path / "manifold.png")
+
+
+# ---- What is drawn of ----------------------------------------------------------------
+
+
+class Prior(NamedTuple):
+    """The factored Gaussian that codes are drawn from."""
+
+    mean: Array  # (Z,)
+    deviation: Array  # (Z,)
+
+    def code(self, eps: Array) -> Array:
+        """Codes (..., Z) from eps of N(0, I)."""
+        return (self.mean + self.deviation * eps).astype(self.mean.dtype)
+
+
+class Look(NamedTuple):
+    """Images, and the codes of what the encoder saw of them."""
+
+    originals: NDArray[np.uint8]  # (n, H, W)
+    seen: Array | None  # (n, H, W), where it was something else
+    mu: Array  # (n, Z)
+
+
+class Scene:
+    """A run with its model, data and codes, each made when first asked for."""
+
+    def __init__(self, run: Run, seed: int, data_dir: str | None = None) -> None:
+        """`seed` is the pictures', `data_dir` for data that have moved."""
+        self.run, self.seed, self.data_dir = run, seed, data_dir
+
+    @cached_property
+    def model(self) -> VAE:
+        """The run's model."""
+        return self.run.load_model()
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The run's images."""
+        return self.run.load_data(self.data_dir)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """How the run was trained."""
+        try:
+            return Settings(**self.run.config["training"])
+        except TypeError as error:
+            raise RunError(
+                f"{self.run.path / 'config.json'}: found {error}, expected it as "
+                "`numpyvae train` wrote it"
+            ) from error
+
+    @cached_property
+    def mu(self) -> Array:
+        """The codes of all test images (N, Z), as evaluation draws the pixels."""
+        return self._codes(self.data.test_images, self.data.test_labels)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the prior is fitted: an auto-encoder has none of its own."""
+        return self.model.posterior.name == "point"
+
+    @cached_property
+    def prior(self) -> Prior:
+        """N(0, I), or what is fitted to the codes of training images."""
+        zeros = np.zeros(self.model.latent, self.model.dtype)
+        if not self.fitted:
+            return Prior(zeros, zeros + 1)
+        some = slice(FITTED)
+        mu = self._codes(self.data.train_images[some], self.data.train_labels[some])
+        return Prior(mu.mean(axis=0), mu.std(axis=0))
+
+    def rng(self) -> np.random.Generator:
+        """A fresh generator, so that no picture depends on another."""
+        return np.random.default_rng(self.seed)
+
+    def look(
+        self, images: NDArray[np.uint8], labels: NDArray[np.uint8], corrupt: bool
+    ) -> Look:
+        """Encode images (n, H, W) with the pixels drawn as in training."""
+        model, rng = self.model, self.rng()
+        batches = Batches(images, self.settings.binarize, rng)
+        pixels = batches.rows(slice(None), rng)
+        x = model.as_input(pixels, binary=batches.binary)
+        originals = pixels * np.uint8(255) if batches.binary else pixels
+        corruption, given = self.settings.corruption(), self.given(labels)
+        if not (corrupt and corruption):
+            mu, _ = model.encode(x, given)
+            return Look(originals.reshape(images.shape), None, mu)
+        seen = corruption(originals.astype(model.dtype) / 255, rng)
+        eps = np.zeros((len(images), model.latent), model.dtype)
+        mu = model.forward(x, eps, labels=given, seen=seen).code.mu
+        return Look(
+            originals.reshape(images.shape), seen.reshape(images.shape), mu.copy()
         )
 
+    def given(self, labels: NDArray[np.integer]) -> NDArray[np.integer] | None:
+        """The labels, if the model takes them."""
+        return labels if self.model.classes else None
 
-def draw_samples(run: Run, model: VAE, count: int, seed: int, path: Path) -> None:
-    """Decoded draws from the prior."""
-    means = model.sample(count, np.random.default_rng(seed))
-    figures.samples(
-        means.reshape(count, *run.config["image_shape"]),
-        path,
-        f"{count} samples: z from N(0, I), decoded",
-    )
+    def decode(self, z: Array, labels: NDArray[np.integer]) -> Array:
+        """Images (..., H, W) of codes (..., Z), whose labels broadcast to (...)."""
+        *shape, latent = z.shape
+        every = np.broadcast_to(labels, shape).ravel()
+        means = self.model.decode(z.reshape(-1, latent), self.given(every))
+        return means.reshape(*shape, *self.run.config["image_shape"])
+
+    def _codes(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Array:
+        how = self.settings
+        with Workers(threads_for(how)) as workers:
+            return evaluate(
+                self.model, images, how.binarize, how.seed, workers, labels,
+                how.corruption(),
+            ).mu  # fmt: skip
+
+
+# ---- The pictures --------------------------------------------------------------------
+
+
+def draw_samples(scene: Scene, path: Path, count: int = 100) -> None:
+    """Decoded draws from the prior; a row for each label, if the model takes them."""
+    classes = scene.model.classes
+    rows = max(1, classes)
+    columns = -(-count // rows)
+    eps = scene.rng().standard_normal((rows, columns, scene.model.latent))
+    labels = np.arange(rows)[:, None]
+    means = scene.decode(scene.prior.code(eps), labels)
+    source = "z from N(0, I)"
+    if scene.fitted:
+        source = "codes from a factored Gaussian fitted to its own"
+    if classes:
+        title = f"A row for each label: {source}, decoded with it"
+        if scene.fitted:
+            title = f"An auto-encoder has no prior. {title}"
+        figures.named_rows(means, [str(c) for c in range(classes)], [], "", path, title)
+        return
+    title = f"{count} samples: {source}, decoded"
+    if scene.fitted:
+        title = f"An auto-encoder has no prior: {count} {source}, decoded"
+    figures.samples(means[0], path, title)
 
 
 def draw_reconstructions(
-    run: Run, model: VAE, data: Dataset, count: int, seed: int, path: Path
+    scene: Scene, path: Path, count: int = 20, foreign: str = ""
 ) -> None:
-    """Test images as the model sees them, over what it makes of them."""
-    rng = np.random.default_rng(seed)
-    how = run.config["training"]["binarize"]
-    batches = Batches(data.test_images[:count], how, rng)
-    seen = batches.rows(slice(None), rng)
-    means = model.reconstruct(model.as_input(seen, binary=batches.binary))
-    originals = seen * np.uint8(255) if batches.binary else seen
-    shape = (len(seen), *run.config["image_shape"])
-    figures.reconstructions(
-        originals.reshape(shape),
-        means.reshape(shape),
-        path,
-        f"Test images, and what {model.latent} latents keep of them",
-    )
+    """Test images as the model sees them, over what it makes of them.
+
+    `foreign` names the data that they come from, if not the run's.
+    """
+    labels = scene.data.test_labels[:count]
+    look = scene.look(scene.data.test_images[:count], labels, corrupt=True)
+    means, latent = scene.decode(look.mu, labels), scene.model.latent
+    if look.seen is None:
+        title = f"Test images, and what {latent} latents keep of them"
+        if foreign:
+            title = f"What a model of {scene.run.config['data']} makes of {foreign}"
+        figures.reconstructions(look.originals, means, path, title)
+        return
+    level = scene.settings.level
+    fault = {
+        "gaussian": f"noise of \N{GREEK SMALL LETTER SIGMA} = {level:g}",
+        "mask": f"{level:.0%} of the pixels blanked",
+        "salt-and-pepper": f"{level:.0%} of the pixels black or white at random",
+    }[scene.settings.corrupt]
+    name = f"Images of {foreign}" if foreign else "Test images"
+    title = f"{name} with {fault}, restored from {latent} latents"
+    figures.reconstructions(look.originals, means, path, title, look.seen)
+
+
+def draw_latents(scene: Scene, path: Path) -> None:
+    """Where the test images lie in latent space."""
+    mu = scene.mu
+    plane = principal_plane(mu)
+    direct = mu.shape[1] <= 2
+    title = f"Where {len(mu):,} test images lie in latent space"
+    if not direct:
+        share = plane.var(axis=0).sum() / max(mu.var(axis=0).sum(), 1e-30)
+        title = (
+            f"{len(mu):,} test images: this plane holds {share:.0%} of the variance of "
+            f"their {mu.shape[1]} latents"
+        )
+    elif mu.shape[1] == 2 and not scene.fitted:
+        inside = ((mu * mu).sum(axis=1) < 4).mean()
+        title = (
+            f"{inside:.0%} of {len(mu):,} test images have their code within 2"
+            "\N{GREEK SMALL LETTER SIGMA}, of N(0, I) it is 86%"
+        )
+    axes = ("z1", "z2") if direct else ("first component", "second component")
+    figures.latents(plane, scene.data.test_labels, path, title, axes, not scene.fitted)
+
+
+def draw_manifold(scene: Scene, path: Path) -> None:
+    """The plane of two latents in even steps of the prior's probability.
+
+    A model with labels is shown one, that of the first test image.
+    """
+    quantiles = [NormalDist().inv_cdf((i + 0.5) / 20) for i in range(20)]
+    z = scene.prior.code(np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1))
+    label = scene.data.test_labels[0]
+    title = "What each place of latent space decodes to"
+    if scene.model.classes:
+        title += f", all of it with the label {label}"
+    figures.manifold(scene.decode(z, label), path, title)

@@ -29,17 +29,23 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     train_kl, test_elbo, test_recon, test_kl: nats per image, ELBO = -(recon + KL).
     The three terms differ in size, so each has its own scale. In a run of 20 epochs
     or more, that scale leaves out the first twentieth, which would flatten the rest.
+    An auto-encoder's KL is 0, and then the reconstruction is all there is to draw.
     """
     column = _columns(history)
     epoch = column["epoch"]
     first, last = int(epoch[0]), int(epoch[-1])
-    elbo = number(column["test_elbo"][-1])
-    title = f"Test ELBO {elbo} nats after {last} epoch{'s' * (last != 1)}"
+    curves: Sequence[tuple[str, str, str, str, float]] = CURVES
+    term = "ELBO"
+    formula = "ELBO = \N{MINUS SIGN}(reconstruction + KL), nats per image"
+    if not (column["train_kl"].any() or column["test_kl"].any()):
+        curves, term = CURVES[1:2], "reconstruction"
+        formula = "\N{MINUS SIGN}log p(x|z), nats per image"
+    reached = number(column[f"test_{curves[0][0]}"][-1])
+    title = f"Test {term} {reached} nats after {last} epoch{'s' * (last != 1)}"
 
     note, heading, left, right, below = 0.2, 0.5, 0.7, 1.2, 0.45
-    body = note + sum(heading + height for *_, height in CURVES) + below
+    body = note + sum(heading + height for *_, height in curves) + below
     figure, y = page(body, title)
-    formula = "ELBO = \N{MINUS SIGN}(reconstruction + KL), nats per image"
     write(figure, MARGIN, y, formula, GREY)
     y -= note
     ticks = MaxNLocator(6, integer=True).tick_values(first, last)
@@ -47,10 +53,11 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     line = "o-" if len(epoch) <= 20 else "-"
     broad = 3.2 if len(epoch) <= 100 else 1.4  # shows behind the other curve
     start = len(epoch) // 20
-    for term, name, dark, light, height in CURVES:
+    for term, name, dark, light, height in curves:
         write(figure, MARGIN, y - 0.2, name, dark)
         y -= heading + height
-        labels = ("epoch" if term == "kl" else "", "")
+        lowest = term == curves[-1][0]
+        labels = ("epoch" if lowest else "", "")
         axes = panel(figure, left, y, WIDTH - left - right, height, labels)
         test, train = column[f"test_{term}"], column[f"train_{term}"]
         axes.plot(epoch, train, line, color=light, lw=broad, ms=6)
@@ -62,7 +69,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
         axes.set_xticks([tick for tick in ticks if first <= tick <= last])
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
-        axes.tick_params(labelbottom=term == "kl")
+        axes.tick_params(labelbottom=lowest)
         at = (np.array([test[-1], train[-1]]) - low) / (high - low) * height
         push = max(0.0, 0.19 - abs(at[0] - at[1])) / 2  # a line of text apart at least
         at += y + np.copysign(push, at[0] - at[1]) * np.array([1, -1])

@@ -1,7 +1,9 @@
-"""Images side by side: reconstructions, samples, the manifold.
+"""Images side by side: grids, rows that belong together, the manifold.
 
 Shapes: n images, H, W the height and width of an image in pixels.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, sqrt
@@ -21,6 +23,7 @@ from .style import (
     MARGIN,
     PAPER,
     TALLEST,
+    TICK,
     WIDTH,
     page,
     panel,
@@ -29,25 +32,37 @@ from .style import (
 )  # fmt: skip
 
 BLACK_INK = LinearSegmentedColormap.from_list("black ink", [PAPER, INK])
-BLUE_INK = LinearSegmentedColormap.from_list("blue ink", [PAPER, CURVES[1][2]])
+BLUE, RED = CURVES[1][2], CURVES[2][2]
+BLUE_INK = LinearSegmentedColormap.from_list("blue ink", [PAPER, BLUE])
+RED_INK = LinearSegmentedColormap.from_list("red ink", [PAPER, RED])
 
 
-def reconstructions(originals: NDArray, means: NDArray, path: Path, title: str) -> None:
+def reconstructions(
+    originals: NDArray,
+    means: NDArray,
+    path: Path,
+    title: str,
+    seen: NDArray | None = None,
+) -> None:
     """Draw each original (n, H, W) in black, its reconstruction (n, H, W) below it.
 
+    What the encoder has `seen` (n, H, W), if that is given, stands between the two.
     Images are uint8 in 0..255 or floats in 0..1, 0 being paper.
     """
     above, below = _unit("originals", originals, 3), _unit("means", means, 3)
-    if above.shape != below.shape:
-        raise ArgumentError(
-            f"means: found shape {below.shape}, "
-            f"expected that of originals, {above.shape}"
-        )
+    _expect_alike("means", below, above)
+    inked = [BLACK_INK(above, bytes=True), BLUE_INK(below, bytes=True)]
+    key = [("original above", INK, 0.0), ("reconstruction below", BLUE, 1.4)]
+    if seen is not None:
+        between = _unit("seen", seen, 3)
+        _expect_alike("seen", between, above)
+        inked.insert(1, RED_INK(between, bytes=True))
+        key = [("original", INK, 0.0), ("what the encoder saw", RED, 0.8)]
+        key.append(("restored", BLUE, 2.75))
     n = len(above)
-    inked = BLACK_INK(above, bytes=True), BLUE_INK(below, bytes=True)
-    pairs = np.concatenate(inked, axis=1)
-    key = [("original above", INK), ("reconstruction below", CURVES[1][2])]
-    _draw(_tile(pairs, ceil(n / ceil(n / 10)), gap=4), path, title, key=key)
+    stacks = np.concatenate(inked, axis=1)
+    gap = 4 if seen is None else 8
+    _draw(_tile(stacks, ceil(n / ceil(n / 10)), gap), path, title, key=key)
 
 
 def samples(means: NDArray, path: Path, title: str) -> None:
@@ -66,6 +81,58 @@ def manifold(means: NDArray, path: Path, title: str) -> None:
     rows, columns, *image = tiles.shape
     canvas = _tile(tiles.reshape(rows * columns, *image), columns, gap=0)
     _draw(canvas, path, title, axes=("z1 →", "z2 →"))
+
+
+def named_rows(
+    means: NDArray,
+    names: Sequence[str],
+    ticks: Sequence[str],
+    key: str,
+    path: Path,
+    title: str,
+) -> None:
+    """Draw images (rows, columns, H, W), a name beside each row, a key in grey above.
+
+    `ticks` stand evenly below, the first and the last under the outermost columns.
+    """
+    tiles = BLACK_INK(_unit("means", means, 4), bytes=True)
+    rows, columns, *image = tiles.shape
+    if len(names) != rows:
+        raise ArgumentError(f"names: found {len(names)}, expected {rows}, one a row")
+    canvas = _tile(tiles.reshape(rows * columns, *image), columns, gap=2)
+    grey = [(key, GREY, 0.0)] if key else []
+    _draw(canvas, path, title, grey, names=names, ticks=(ticks, columns))
+
+
+def interpolation(
+    first: NDArray, between: NDArray, last: NDArray, path: Path, title: str
+) -> None:
+    """Draw rows of decoded images (n, steps, H, W) in blue between two originals.
+
+    These, `first` and `last` (n, H, W), are black and stand apart.
+    """
+    blue = BLUE_INK(_unit("between", between, 4), bytes=True)
+    n, steps, height, width, _ = blue.shape
+    black = []
+    for name, images in (("first", first), ("last", last)):
+        unit = _unit(name, images, 3)
+        _expect_alike(name, unit, blue[:, 0, :, :, 0])
+        black.append(BLACK_INK(unit, bytes=True)[:, None])
+    apart = np.full((n, 1, height, max(1, width // 3), 4), 255, np.uint8)
+    parts = (black[0], apart, blue, apart, black[1])
+    strips = np.concatenate(
+        [np.concatenate(list(part.swapaxes(0, 1)), axis=2) for part in parts], axis=2
+    )
+    key = [("two test images", INK, 0.0), (f"{steps} codes on the line", BLUE, 1.5)]
+    _draw(_tile(strips, 1, gap=2), path, title, key)
+
+
+def _expect_alike(name: str, images: NDArray, like: NDArray) -> None:
+    if images.shape != like.shape:
+        raise ArgumentError(
+            f"{name}: found shape {images.shape}, expected {like.shape}, that of the "
+            "others"
+        )
 
 
 def _unit(name: str, images: NDArray, ndim: int) -> NDArray:
@@ -97,17 +164,24 @@ def _draw(
     canvas: NDArray,
     path: Path,
     title: str,
-    key: Sequence[tuple[str, str]] = (),
+    key: Sequence[tuple[str, str, float]] = (),
     axes: tuple[str, str] = ("", ""),
+    names: Sequence[str] = (),
+    ticks: tuple[Sequence[str], int] = ((), 1),
 ) -> None:
-    """Put a canvas (h, w, 4) on a page, a line of key above it, axes named beside."""
+    """Put a canvas (h, w, 4) on a page, a line of key above it, axes named beside.
+
+    Of the key, each text has its colour and its place. `names` stand beside the rows;
+    `ticks`, with the number of columns, below them.
+    """
     h, w, _ = canvas.shape
     left = MARGIN + (LINE if axes[1] else 0)
-    above, below = (LINE + 0.05 if key else 0), (LINE if axes[0] else 0)
+    left += 0.1 + 0.09 * max(map(len, names)) if names else 0
+    above, below = (LINE + 0.05 if key else 0), (LINE if axes[0] or ticks[0] else 0)
     scale = min((WIDTH - left - MARGIN) / w, TALLEST / h)
     figure, top = page(above + scale * h + below, title)
-    for i, (text, colour) in enumerate(key):
-        write(figure, MARGIN + 1.4 * i, top, text, colour)
+    for text, colour, x in key:
+        write(figure, MARGIN + x, top, text, colour)
     bottom = top - above - scale * h
     picture = panel(figure, left, bottom, scale * w, scale * h, ("", ""))
     # Small pixels become pen strokes, large ones stay the squares that they are.
@@ -116,4 +190,14 @@ def _draw(
     picture.axis("off")
     write(figure, left, bottom - 0.06, axes[0], GREY)
     write(figure, MARGIN - 0.05, bottom, axes[1], GREY, va="bottom", rotation=90)
+    row = scale * h / max(1, len(names))
+    every = ceil(0.17 / row)  # of many rows, name as many as there is room for
+    for i, name in list(enumerate(names))[::every]:
+        y = bottom + scale * h - (i + 0.5) * row
+        write(figure, MARGIN, y, name, INK, va="center_baseline")
+    texts, columns = ticks
+    for i, text in enumerate(texts):
+        middle = (0.5 + i * (columns - 1) / max(1, len(texts) - 1)) / columns
+        x = left + scale * w * middle
+        write(figure, x, bottom - 0.06, text, GREY, TICK, ha="center")
     save(figure, path)

@@ -23,12 +23,17 @@ CLASSES = np.array(
 
 
 def latents(
-    codes: NDArray, labels: NDArray, path: Path, title: str, axes: tuple[str, str]
+    codes: NDArray,
+    labels: NDArray,
+    path: Path,
+    title: str,
+    axes: tuple[str, str],
+    prior: bool = True,
 ) -> None:
     """Draw codes (n, 2) in the colours of their integer labels (n,), axes named.
 
     Each class is named at its median, or next to it where two names would overlap.
-    The circles at 1 and 2 sigma hold 39 % and 86 % of N(0, I).
+    If there is a prior, circles at 1 and 2 sigma hold 39 % and 86 % of N(0, I).
     """
     codes, labels = np.asarray(codes), np.asarray(labels)
     if codes.ndim != 2 or codes.shape[1] != 2 or len(codes) == 0:
@@ -38,9 +43,10 @@ def latents(
             f"labels: found {labels.dtype} of shape {labels.shape}, "
             f"expected integers of shape {codes.shape[:1]}"
         )
-    low = np.minimum(codes.min(axis=0), -2.0)
-    high = np.maximum(codes.max(axis=0), 2.0)
-    span = 1.06 * (high - low)
+    low, high = codes.min(axis=0), codes.max(axis=0)
+    if prior:
+        low, high = np.minimum(low, -2.0), np.maximum(high, 2.0)
+    span = 1.06 * np.maximum(high - low, 1e-6)
     left, below = 0.85, 0.45
     width = WIDTH - left - MARGIN
     size = np.array([width, width * np.clip(span[1] / span[0], 0.6, 1.2)])
@@ -59,7 +65,7 @@ def latents(
         _halo(plane, at, f"{name}", INK, 17, CLASSES[name % len(CLASSES)])
     angle = np.arange(8) * np.pi / 4
     compass = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    for sigma in (1, 2):
+    for sigma in (1, 2) if prior else ():
         plane.add_patch(Circle((0, 0), sigma, fill=False, ec=GREY, lw=0.8, zorder=2))
         if sigma > 0.5 * inch:
             gaps = np.linalg.norm(sigma * compass[:, None] - places, axis=2)

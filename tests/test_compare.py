@@ -1,0 +1,241 @@
+"""Comparing runs: the Frechet distance, the table's numbers, what has no rank."""
+
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from data import tiny, write_idx
+
+from numpyvae import cli, figures
+from numpyvae.commands.compare import (
+    PICTURES,
+    Moments,
+    Ruler,
+    frechet,
+    most_active,
+    names,
+    pick,
+    sweeps,
+)
+from numpyvae.figures.comparison import Point, latent_panels, rate_distortion
+from numpyvae.runs import Run
+
+RUNS = {
+    "half": "--beta 0.5",
+    "two": "--beta 2",
+    "point": "--posterior point",
+    "hard": "--binarize threshold",
+    "told": "--conditional",
+}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compare")
+    write_idx(folder / "three", tiny())
+    write_idx(folder / "other", tiny(train=200))
+    with contextlib.redirect_stdout(io.StringIO()):
+        for name, options in {**RUNS, "foreign": ""}.items():
+            source = folder / ("other" if name == "foreign" else "three")
+            train = f"train --data idx --data-dir {source} --hidden 16 --epochs 2"
+            out = f"--latent 3 --lr 0.01 --out {folder / name} {options}"
+            assert cli.main(f"{train} {out}".split()) == 0
+    return folder
+
+
+def compared(house: Path, *runs: str) -> list[str]:
+    folders = [str(house / run) for run in runs]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert cli.main(["compare", *folders, "--out", str(house / "out")]) == 0
+    return printed.getvalue().splitlines()
+
+
+@pytest.fixture(scope="module")
+def everything(house: Path) -> list[str]:
+    """What is printed of all runs."""
+    return compared(house, *RUNS)
+
+
+# ---- The Frechet distance ------------------------------------------------------------
+
+
+def spread(rng: np.random.Generator, size: int) -> np.ndarray:
+    root = rng.standard_normal((size, size))
+    return root @ root.T
+
+
+def test_equal_gaussians_are_at_no_distance(rng: np.random.Generator) -> None:
+    one = Moments(rng.standard_normal(6), spread(rng, 6))
+    assert frechet(one, one) == pytest.approx(0, abs=1e-10)
+
+
+def test_shifted_ones_are_at_the_squared_shift(rng: np.random.Generator) -> None:
+    one, shift = Moments(rng.standard_normal(6), spread(rng, 6)), np.arange(6.0)
+    other = one._replace(mean=one.mean + shift)
+    assert frechet(one, other) == pytest.approx((shift**2).sum())
+    assert frechet(other, one) == pytest.approx((shift**2).sum())
+
+
+def test_of_factored_ones_deviations_are_subtracted(rng: np.random.Generator) -> None:
+    a, b = rng.uniform(0, 3, (2, 5))
+    a[0] = 0  # no spread at all in one direction
+    found = frechet(
+        Moments(np.zeros(5), np.diag(a**2)), Moments(np.zeros(5), np.diag(b**2))
+    )
+    assert found == pytest.approx(((a - b) ** 2).sum())
+
+
+def test_it_turns_with_the_axes(rng: np.random.Generator) -> None:
+    one, other = (Moments(rng.standard_normal(4), spread(rng, 4)) for _ in range(2))
+    turn = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    turned = [Moments(turn @ m, turn @ s @ turn.T) for m, s in (one, other)]
+    assert frechet(*turned) == pytest.approx(frechet(one, other))
+    assert frechet(one, other) > 0
+
+
+def test_the_ruler_knows_worse_samples(rng: np.random.Generator) -> None:
+    data = tiny(train=600, test=600)
+    train, test = (
+        images.reshape(600, -1) / 255
+        for images in (data.train_images, data.test_images)
+    )
+    ruler = Ruler(train, test)
+    blurred = (test + test.mean(axis=0)) / 2
+    noisy = (test + 0.3 * rng.standard_normal(test.shape)).clip(0, 1)
+    collapsed = np.repeat(test.mean(axis=0)[None], 600, axis=0)
+    assert ruler(test) == pytest.approx(0, abs=1e-6)
+    assert 0 < ruler.floor < 0.1 * min(ruler(blurred), ruler(noisy))
+    assert ruler(blurred) < ruler(collapsed)
+    variance = test.var(axis=0).sum()  # all that is lost, as all lies on the axes
+    assert ruler(collapsed) == pytest.approx(variance, rel=0.01)
+
+
+# ---- The table -----------------------------------------------------------------------
+
+
+def test_the_table_holds_the_numbers_of_evaluate(
+    house: Path, everything: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = everything
+    assert lines[1].split()[:5] == ["run", "posterior", "likelihood", "beta", "recon"]
+    for name, line in zip(RUNS, lines[2:], strict=False):
+        cells = line.replace("*", "").split()
+        capsys.readouterr()
+        assert cli.main(["evaluate", str(house / name)]) == 0
+        told = capsys.readouterr().out
+        found = re.findall(r"^(?:reconstruction|KL|ELBO) +(-?[\d.]+)", told, re.M)
+        assert cells[0] == name
+        if name == "point":
+            assert cells[3] == "-" and cells[5:7] == ["-", "-"]
+            found = found[:1]
+        for cell, number in zip(cells[4:], found, strict=False):
+            assert float(cell) == pytest.approx(float(number), abs=0.0051)
+
+
+def test_other_binarizations_and_conditions_are_marked(
+    house: Path, everything: list[str]
+) -> None:
+    runs = everything[2:7]
+    assert [line.count("*") for line in runs] == [0, 0, 0, 4, 4]
+    assert [line.split()[-1] for line in runs] == [
+        "dynamic", "dynamic", "dynamic", "threshold", "dynamic",
+    ]  # fmt: skip
+    (said,) = [line for line in everything if line.startswith("*")]
+    assert "no rank" in said
+    assert not any("*" in line for line in compared(house, "half", "two"))
+
+
+def test_an_auto_encoder_is_told_to_have_no_prior(everything: list[str]) -> None:
+    said = [line for line in everything if "no prior" in line]
+    assert [line.split(":")[0] for line in said] == ["point"]
+
+
+def test_four_pictures_are_drawn(house: Path, everything: list[str]) -> None:
+    for name in PICTURES:
+        assert (house / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"{name}.png" in everything[-1]
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        (["half", "foreign"], "found a run of other images"),
+        (["half"], "found one run, expected two or more"),
+        (["half", "three"], "found no config.json"),
+    ],
+)
+def test_what_can_not_be_compared_is_refused(
+    house: Path, runs: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    folders = [str(house / run) for run in runs]
+    assert cli.main(["compare", *folders, "--out", str(house / "refused")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (house / "refused").exists()
+
+
+# ---- What is put side by side --------------------------------------------------------
+
+
+def test_images_are_picked_from_each_class_in_turn() -> None:
+    labels = np.array([1, 1, 1, 0, 2, 0, 1])
+    assert labels[pick(labels)].tolist() == [0, 1, 2, 0, 1, 1, 1]
+    assert pick(labels)[:3].tolist() == [3, 0, 4]
+    assert len(pick(np.arange(100) % 10)) == 10
+
+
+def test_the_most_active_latents_are_those_of_largest_variance(
+    rng: np.random.Generator,
+) -> None:
+    mu = rng.standard_normal((100, 4)) * [0.1, 3, 0, 2] + 9
+    axes, codes = most_active(mu)
+    assert axes == ("z2", "z4")
+    assert np.array_equal(codes, mu[:, [1, 3]])
+    assert most_active(mu[:, :1])[1].shape == (100, 2)
+
+
+def test_runs_that_differ_in_beta_alone_are_joined(house: Path) -> None:
+    entries = [
+        SimpleNamespace(
+            scene=SimpleNamespace(run=run, settings=SimpleNamespace(beta=beta)),
+            has_prior=name != "point",
+        )
+        for name in ("two", "hard", "point", "half")
+        for run in [Run.open(house / name)]
+        for beta in [json.loads((house / name / "config.json").read_text())
+                     ["training"]["beta"]]
+    ]  # fmt: skip
+    assert sweeps(entries) == [[3, 0]]  # type: ignore[arg-type]
+
+
+def test_two_folders_of_one_name_are_told_by_their_paths() -> None:
+    a, b, c = (Run(Path(path), {}) for path in ("x/run", "y/run", "x/other"))
+    assert names([a, c]) == ["run", "other"]
+    assert names([a, b]) == [str(Path("x/run")), str(Path("y/run"))]
+
+
+@pytest.mark.parametrize(
+    "rates", [[None], [None, None], [3.0, 3.0], [0.0], [2.0, None]]
+)
+def test_rates_of_any_kind_are_drawn(rates: list[float | None], tmp_path: Path) -> None:
+    points = [Point(f"run {i}", rate, 90.0, i == 0) for i, rate in enumerate(rates)]
+    rate_distortion(points, [], tmp_path / "r.png", "title")
+    assert (tmp_path / "r.png").stat().st_size > 1000
+
+
+def test_latents_far_off_and_dead_ones_are_drawn(tmp_path: Path) -> None:
+    labels = np.arange(30) % 3
+    far, dead = np.full((30, 2), 1e4), np.zeros((30, 2))
+    panels = [("a" * 60, ("z1", "z2"), far), ("dead", ("z1", ""), dead)]
+    latent_panels(panels, labels, tmp_path / "l.png", "title")
+    assert (tmp_path / "l.png").stat().st_size > 1000
+
+
+def test_the_pictures_are_public() -> None:
+    assert {"rate_distortion", "latent_panels"} <= set(figures.__all__)
