@@ -138,5 +138,6 @@ def expect_labels(labels: Any, count: int, classes: int) -> None:
         raise ArgumentError(
             f"labels: found {labels.dtype} of shape {labels.shape}, {expected}"
         )
-    if count and not 0 <= labels.min() <= labels.max() < classes:
-        raise ArgumentError(f"labels: found {labels.max()}, {expected}")
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if wrong.size:
+        raise ArgumentError(f"labels: found {wrong[0]}, {expected}")

@@ -1,12 +1,14 @@
 """The catalogue: every fault, by family."""
 
-from . import compiled, descent, meanings, pairs, training, wiring
+from . import bounds, compiled, convolution, descent, meanings, pairs, training, wiring
 from .fault import Fault
 
 FAMILIES: dict[str, tuple[Fault, ...]] = {
     "Slopes of the reference": pairs.FAULTS,
     "Compiled kernels": compiled.FAULTS,
+    "Convolution": convolution.FAULTS,
     "Model and parameters": wiring.MODEL,
+    "Posteriors and bounds": bounds.FAULTS,
     "Meaning": meanings.MEANING,
     "Floating point": meanings.NUMBERS,
     "Optimizers": descent.FAULTS,

@@ -13,28 +13,28 @@ FILE = "kernels.py"
 LISTED = (
     Fault(
         "last pixel never active",
-        FILE,
+        "pixels.py",
         {"for j in range(bits.shape[1]):": "for j in range(bits.shape[1] - 1):"},
         "off by one; MNIST's border is black, which hides it",
         tests=LISTS,
     ),
     Fault(
         "first pixel never active",
-        FILE,
+        "pixels.py",
         {"for j in range(bits.shape[1]):": "for j in range(1, bits.shape[1]):"},
         "counted from 1; MNIST's border is black, which hides it",
         tests=LISTS,
     ),
     Fault(
         "pixel numbers in a uint8",
-        FILE,
+        "pixels.py",
         {"np.empty(bits.size + 1, np.int32)": "np.empty(bits.size + 1, np.uint8)"},
         "the images' own dtype: pixel 256 is pixel 0",
         tests=MANY,
     ),
     Fault(
         "last image's list is empty",
-        FILE,
+        "pixels.py",
         {"starts[bits.shape[0]] = total": "starts[bits.shape[0]] = starts[-2]"},
         "the closing entry of a list of starts",
         tests=LISTS,

@@ -6,9 +6,9 @@ one call of backward for each output with an upstream of one 1 and zeros; each e
 within atol + rtol |difference|, atol = 1e-5, rtol = 1e-3. As torch does, backward is
 called twice and must give the same (nondet_tol=0), and an upstream of zeros must give
 zeros. It is applied to every pair and to a network at random places, to the reference
-and to the kernels (those of numpyvae.selfcheck), and to the whole VAE: the loss that
-`loss_and_gradient` returns in the flat vector of parameters, for beta 0.7. That is the
-most that a user who has a gradient check and nothing else can do.
+and to the kernels (those of numpyvae.selfcheck), and to whole VAEs, of every part: the
+loss that `loss_and_gradient` returns in the flat vector of parameters. That is the most
+that a user who has a gradient check and nothing else can do.
 
 Run as a module in a faulty copy; exits 1 where the criterion notices something.
 """
@@ -21,6 +21,7 @@ import numpy as np
 
 from numpyvae import VAE
 from numpyvae.backends import compiled, reference
+from numpyvae.objectives import Elbo, Iwae, Objective
 from numpyvae.selfcheck import SUBJECTS, Trial
 
 EPS, ATOL, RTOL = 1e-6, 1e-5, 1e-3
@@ -70,30 +71,51 @@ def torch_gradcheck(
     return True
 
 
-def whole_model(is_compiled: bool, activation: str, hidden: tuple[int, ...]) -> Trial:
+MODELS: tuple[tuple[dict[str, Any], Objective], ...] = (
+    *(
+        ({"activation": activation, "hidden": hidden}, Elbo(0.7))
+        for activation in ("tanh", "relu")
+        for hidden in ((5,), (4, 4))
+    ),
+    (
+        {"channels": (2,), "image_shape": (3, 5), "posterior": "full"},
+        Elbo(0.7, 2, "sampled"),
+    ),
+    ({"classes": 3, "posterior": "shared", "likelihood": "gaussian-learned"}, Iwae(3)),
+    ({"likelihood": "gaussian-pixels", "posterior": "fixed"}, Elbo(0.7, 2)),
+    ({"likelihood": "continuous-bernoulli", "posterior": "point"}, Elbo()),
+)
+
+
+def whole_model(
+    is_compiled: bool, arguments: dict[str, Any], objective: Objective
+) -> Trial:
     """The loss and its gradient as a user gets them."""
-    rng = np.random.default_rng(5)
-    model = VAE(7, hidden, 2, activation, dtype=float, compiled=is_compiled)
-    images, eps = rng.integers(0, 2, (3, 7)), rng.standard_normal((3, 2))
+    rng, K = np.random.default_rng(5), objective.samples
+    model = VAE(
+        15, latent=2, dtype=float, compiled=is_compiled,
+        **{"hidden": (4,), "activation": "tanh", **arguments},
+    )  # fmt: skip
+    images, eps = rng.integers(0, 2, (3, 15)), rng.standard_normal((3 * K, 2))
     x = model.as_input(images.astype(np.uint8), binary=True)
+    given = {"labels": rng.integers(0, 3, 3)} if model.classes else {}
 
     def forward(flat: Any) -> Any:
         model.params.flat[:] = flat
-        return model.loss_and_gradient(x, eps, 0.7)[0]
+        return model.loss_and_gradient(x, eps, objective, **given)[0]
 
     def backward(dloss: Any, flat: Any) -> Any:
         model.params.flat[:] = flat
-        return dloss * model.loss_and_gradient(x, eps, 0.7)[1].flat
+        return dloss * model.loss_and_gradient(x, eps, objective, **given)[1].flat
 
     return Trial(forward, backward, (model.params.flat.copy(),), ("params",))
 
 
 def trials() -> Iterator[tuple[str, Trial]]:
     for code, pairs in (("reference", reference), ("compiled", compiled)):
-        for activation in ("tanh", "relu"):
-            for hidden in ((5,), (4, 4)):
-                trial = whole_model(code == "compiled", activation, hidden)
-                yield f"VAE of {activation}, {hidden}, {code}", trial
+        for arguments, objective in MODELS:
+            trial = whole_model(code == "compiled", arguments, objective)
+            yield f"VAE of {arguments}, {objective}, {code}", trial
         for subject in SUBJECTS:
             rng = np.random.default_rng(4)
             for _ in range(PLACES if subject.has_twin or code == "reference" else 0):

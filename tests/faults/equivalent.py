@@ -4,8 +4,6 @@ AT_ZERO = "At 0 both branches are 0."
 E_IS_1 = "At 0 both branches are 1, since exp(-0) is."
 LONGER = "A work array one entry longer; what is used of it is a slice."
 TAIL = "Eight rows more go through the tail, one at a time: the same sum."
-ONE_DTYPE = "All layers have one dtype."
-STRICT = "for layer, activation in zip(self.layers, self.activations, strict=True):"
 
 # (file, the line before the change, the change): the reason
 EQUIVALENT: dict[tuple[str, str, str], str] = {
@@ -26,7 +24,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "> -> >=, column 34",
     ): AT_ZERO,
     (
-        "kernels.py",
+        "pixels.py",
         "columns = np.empty(bits.size + 1, np.int32)",
         "1 -> 2, column 35",
     ): LONGER,
@@ -52,15 +50,4 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "buffer = np.empty(1024, params.dtype)",
         "1024 -> 1025, column 22",
     ): LONGER,
-    ("networks.py", STRICT, "True -> False, column 75"): "The lists are equally long.",
-    (
-        "models.py",
-        'p = array("p", gs[-1].shape, gs[-1].dtype)',
-        "- -> nothing, column 40",
-    ): ONE_DTYPE,
-    (
-        "models.py",
-        'p = array("p", gs[-1].shape, gs[-1].dtype)',
-        "1 -> 2, column 41",
-    ): ONE_DTYPE,
 }

@@ -113,7 +113,10 @@ MEANING = (
         "likelihoods.py",
         {
             "np.exp(-logvar) + logvar +": "np.exp(-2 * logvar) + 2 * logvar +",
-            "x - mean, np.exp(-logvar)": "x - mean, np.exp(-2 * logvar)",
+            "dmean = -dnll[:, None] * residual": (
+                "precision = precision * np.exp(-logvar)\n"
+                "    dmean = -dnll[:, None] * residual"
+            ),
             "(1 - residual * residual * precision) / 2": (
                 "(1 - residual * residual * precision)"
             ),
@@ -123,30 +126,25 @@ MEANING = (
     Fault(
         "last layer through the activation",
         "networks.py",
-        {'* (len(self.layers) - 1) + ["identity"]': "* len(self.layers)"},
+        {"(len(widths) - 2) + [last]": "(len(widths) - 2) + [activation]"},
         "every layer alike: mu and logits can't be negative",
     ),
     Fault(
         "beta on the reconstruction as well",
-        "models.py",
+        "objectives.py",
         {
-            "np.full(len(recon), 1 /": "np.full(len(recon), beta /",
-            "dkl = drecon * beta": "dkl = drecon",
-            "forward.recon + beta * forward.kl)": (
-                "beta * (forward.recon + forward.kl))"
-            ),
+            "(recon + beta * kl).sum": "(beta * (recon + kl)).sum",
+            "np.repeat(dloss[:, None]": "np.repeat(beta * dloss[:, None]",
+            "return drecon, beta * drecon": "return drecon, drecon",
         },
         "a weight applied to the total",
+        tests="test_combinations.py",
     ),
     Fault(
-        "encode returns logvar, mu",
+        "encode returns logvar",
         "models.py",
-        {
-            "return h[:, : self.latent], h[:, self.latent :]": (
-                "return h[:, self.latent :], h[:, : self.latent]"
-            )
-        },
-        "two halves of one array, swapped for the user only",
+        {"code.mu, self.posterior.deviations(code)": "code.mu, code.spread"},
+        "sigma or logvar? Swapped for the user only",
     ),
     Fault(
         "samples of a uniform z",
@@ -156,9 +154,10 @@ MEANING = (
     ),
     Fault(
         "decode returns logits",
-        "models.py",
-        {'return activate(logits, "sigmoid")': "return logits"},
+        "likelihoods.py",
+        {'return activate(out, "sigmoid")': "return out"},
         "the sigmoid left to the loss, forgotten by whoever draws",
+        tests="test_models.py",
     ),
 )
 

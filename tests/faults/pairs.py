@@ -161,7 +161,11 @@ GAUSSIAN = (
     Fault(
         "dKL/dmu = -mu",
         "gaussian.py",
-        {"return dkl[:, None] * mu,": "return -dkl[:, None] * mu,"},
+        {
+            "return dkl[:, None] * mu, dkl[:, None] * np": (
+                "return -dkl[:, None] * mu, dkl[:, None] * np"
+            )
+        },
         "the gradient of the ELBO's -KL added to that of a loss",
         seen="kl sign",
     ),
@@ -222,7 +226,11 @@ LIKELIHOODS = (
     Fault(
         "Bernoulli printed as a mean over pixels",
         "likelihoods.py",
-        {"- x * logits).sum(axis=1)": "- x * logits).mean(axis=1)"},
+        {
+            '(activate(logits, "softplus") - x * logits).sum(axis=1)': (
+                '(activate(logits, "softplus") - x * logits).mean(axis=1)'
+            )
+        },
         "a framework's default reduction forward, sums backward",
         seen="mean",
     ),
@@ -253,7 +261,7 @@ LIKELIHOODS = (
     Fault(
         "dmean's sign",
         "likelihoods.py",
-        {"dmean = -dnll": "dmean = dnll"},
+        {"dmean = -dnll[:, None] * residual": "dmean = dnll[:, None] * residual"},
         "residual = x - mean differentiated in x",
     ),
     Fault(

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from .bench import SUITE, Bench
 from .fault import Fault
 
+COMPILED = ("kernels.py", "conv_kernels.py", "pixels.py")  # numba keeps what it makes
+
 
 class Verdict(NamedTuple):
     """Who noticed a fault: the test's name, or empty."""
@@ -36,7 +38,7 @@ def caught_by(fault: Fault, bench: Bench) -> str:
     """The first failing test, beginning with those most likely to."""
     likely = fault.tests or f"test_{Path(fault.file).stem}.py"
     rest = [test for test in SUITE if test != likely]
-    own = fault.file == "kernels.py"
+    own = fault.file in COMPILED
     return bench.failing_test([likely], own) or bench.failing_test(rest, own)
 
 

@@ -20,12 +20,18 @@ PASSES = {
 # The files, the functions in them (None: all), the tests to run, the likeliest first.
 SWEPT = {
     "ops.py": (None, "ops likelihoods kernels networks"),
-    "gaussian.py": (None, "gaussian models"),
-    "likelihoods.py": (None, "likelihoods selfcheck meaning"),
+    "conv.py": (None, "conv layers"),
+    "gaussian.py": (None, "gaussian models combinations"),
+    "likelihoods.py": (None, "likelihoods combinations selfcheck meaning"),
+    "posteriors.py": (None, "posteriors models combinations"),
+    "objectives.py": (None, "objectives models combinations settings"),
     "optim.py": (None, "optim train"),
     "kernels.py": (None, "kernels optim models train"),
-    "networks.py": (None, "networks models"),
-    "models.py": (PASSES, "models evaluate train"),
+    "conv_kernels.py": (None, "conv layers"),
+    "pixels.py": (None, "pixels kernels"),
+    "layers.py": (None, "networks layers models"),
+    "networks.py": (None, "networks layers models"),
+    "models.py": (PASSES, "models combinations evaluate train"),
     "params.py": (None, "params networks"),
 }
 

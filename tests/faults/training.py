@@ -71,7 +71,11 @@ TRAINING = (
     Fault(
         "one eps for a shard",
         "train.py",
-        {"(len(shard), self.model.latent)": "(1, self.model.latent)"},
+        {
+            ".astype(model.dtype, copy=False)\n": (
+                ".astype(model.dtype, copy=False)\n            eps[1:] = eps[:1]\n"
+            )
+        },
         "noise that broadcasts",
     ),
     Fault(
@@ -105,14 +109,14 @@ TRAINING = (
     ),
     Fault(
         "beta not handed on",
-        "train.py",
-        {"self.settings.beta, len(rows), array,": "1.0, len(rows), array,"},
+        "settings.py",
+        {"Elbo(self.beta * risen,": "Elbo(risen,"},
         "an option parsed, kept and never used",
     ),
     Fault(
         "trainer takes the shard's mean",
         "train.py",
-        {"beta, len(rows), array,": "beta, len(shard) or 1, array,"},
+        {"objective, len(rows), array": "objective, len(shard) or 1, array"},
         "twice the gradient; Adam hides it almost",
     ),
     Fault(
@@ -131,6 +135,86 @@ TRAINING = (
         "train.py",
         {"self.recon / n,": "self.recon / self.start,"},
         "the short last batch counted as a full one",
+    ),
+    Fault(
+        "one eps for all samples of an image",
+        "train.py",
+        {
+            ".astype(model.dtype, copy=False)\n": (
+                ".astype(model.dtype, copy=False)\n"
+                "            each = eps[:: objective.samples]\n"
+                "            eps = np.repeat(each, objective.samples, axis=0)\n"
+            )
+        },
+        "K times the work for one sample",
+        tests="test_settings.py",
+    ),
+    Fault(
+        "warm-up by whole epochs",
+        "train.py",
+        {"settings.objective(self.epoch + share)": "settings.objective(self.epoch)"},
+        "the first epoch without any KL",
+        tests="test_settings.py",
+    ),
+    Fault(
+        "warm-up counted in batches",
+        "train.py",
+        {"self.start / len(self.batches)": "self.start / settings.batch_size"},
+        "a step taken for an epoch",
+        tests="test_settings.py",
+    ),
+    Fault(
+        "warm-up never ends",
+        "settings.py",
+        {"min(1.0, epochs / self.warmup)": "(epochs / self.warmup)"},
+        "beta grows as long as one trains",
+    ),
+    Fault(
+        "warm-up ends at 1",
+        "settings.py",
+        {"self.beta * risen": "min(self.beta, risen)"},
+        "a schedule that knows of no other beta",
+    ),
+    Fault(
+        "last learning rate ignored",
+        "train.py",
+        {"settings.learning_rate(self.epoch)": "settings.lr"},
+        "an option parsed, kept and never used",
+        tests="test_settings.py",
+    ),
+    Fault(
+        "learning rate falls by steps alike",
+        "settings.py",
+        {
+            "self.lr * (self.lr_end / self.lr) ** (epoch / (self.epochs - 1))": (
+                "self.lr + (self.lr_end - self.lr) * epoch / (self.epochs - 1)"
+            )
+        },
+        "linear where geometric was said",
+    ),
+    Fault(
+        "last learning rate never reached",
+        "settings.py",
+        {"(epoch / (self.epochs - 1))": "(epoch / self.epochs)"},
+        "a fence with as many posts as gaps",
+    ),
+    Fault(
+        "IWAE with its default samples",
+        "settings.py",
+        {"Iwae(self.samples)": "Iwae()"},
+        "an option parsed, kept and never used",
+    ),
+    Fault(
+        "KL always closed",
+        "settings.py",
+        {"self.samples, self.kl)": "self.samples)"},
+        "a positional argument forgotten",
+    ),
+    Fault(
+        "iwae with a beta that does nothing",
+        "settings.py",
+        {"(self.beta != 1 or self.warmup)": "False"},
+        "accepted, printed, and not used",
     ),
     Fault(
         "KL printed per pixel",
@@ -198,13 +282,17 @@ DATA = (
     Fault(
         "weights without the posterior",
         "evaluate.py",
-        {"return f.gaussian_forward(mu, logvar, z) - recon": "return -recon"},
+        {"-(forward.recon + forward.kl)": "-forward.recon"},
         "z drawn from q and weighed as if from p(z)",
     ),
     Fault(
         "weights without the prior",
         "evaluate.py",
-        {"- recon - f.gaussian_forward(zero, zero, z)": "- recon"},
+        {
+            "-(forward.recon + forward.kl)": (
+                "-(forward.recon + forward.kl - (forward.code.z**2).sum(axis=1) / 2)"
+            )
+        },
         "log p(x|z) taken for log p(x, z)",
     ),
     Fault(
@@ -212,6 +300,70 @@ DATA = (
         "evaluate.py",
         {"peak = logs.max()": "peak = 0.0"},
         "exp(log p) is 0 below -745 nats",
+    ),
+    Fault(
+        "labels in the order of the file",
+        "train.py",
+        {"self.data.train_labels[shard]": "self.data.train_labels[: len(shard)]"},
+        "images shuffled, labels not",
+        tests="test_settings.py",
+    ),
+    Fault(
+        "test labels of the first block",
+        "evaluate.py",
+        {"given = labels[rows] if": "given = labels[: len(x)] if"},
+        "one block of 500 hides it",
+        tests="test_settings.py::test_every_block_of_test_images_has_its_labels",
+    ),
+    Fault(
+        "the noise is the target",
+        "evaluate.py",
+        {
+            "    return x, corruption(clean, rng)": (
+                "    seen = corruption(clean, rng)\n    return seen, seen"
+            )
+        },
+        "a denoiser that learns to keep the noise",
+        tests="test_settings.py",
+    ),
+    Fault(
+        "corrupted greys up to 255",
+        "evaluate.py",
+        {" / (1 if batches.binary else 255)": ""},
+        "the encoder sees other units than it is tested with",
+        tests="test_settings.py",
+    ),
+    Fault(
+        "test images not corrupted",
+        "train.py",
+        {"data.test_labels, self.corruption,": "data.test_labels,"},
+        "another task is tested than was learned",
+        tests="test_settings.py",
+    ),
+    Fault(
+        "mask keeps its share",
+        "datasets/corrupt.py",
+        {"np.float32) < self.level": "np.float32) >= self.level"},
+        "the probability to keep, as in some dropout",
+    ),
+    Fault(
+        "whole images masked",
+        "datasets/corrupt.py",
+        {"rng.random(x.shape, np.float32)": "rng.random((len(x), 1), np.float32)"},
+        "noise of shape (B, 1) that broadcasts",
+    ),
+    Fault(
+        "pepper without salt",
+        "datasets/corrupt.py",
+        {"rng.integers(0, 2, x.shape": "rng.integers(0, 1, x.shape"},
+        "the end of a range that is left out",
+    ),
+    Fault(
+        "level is the variance",
+        "datasets/corrupt.py",
+        {"self.level * noise": "self.level**0.5 * noise"},
+        "sigma or sigma squared?",
+        seen="sigma",
     ),
     Fault(
         "threshold from 129 on",
