@@ -66,7 +66,7 @@ def cholesky_forward(entries: Array) -> Array:
     diagonal, which is thus positive; the others lie below it, row by row.
     """
     Z = _order(entries.shape[1])
-    L = np.zeros((len(entries), Z, Z), entries.dtype)
+    L = np.zeros_like(entries, shape=(len(entries), Z, Z))
     i, (rows, columns) = np.arange(Z), np.tril_indices(Z, -1)
     L[:, i, i] = np.exp(entries[:, :Z])
     L[:, rows, columns] = entries[:, Z:]

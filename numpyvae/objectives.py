@@ -8,6 +8,7 @@ Shapes: B batch, K samples of each image. Units: nats per image. `recon` is
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +42,8 @@ def iwae_forward(recon: Array, kl: Array) -> tuple[Array, Array]:
     peak = logs.real.max(axis=1)[:, None]
     weights = np.exp(logs - peak)
     total = weights.sum(axis=1)
-    loss = np.log(recon.shape[1]) - np.log(total) - peak[:, 0]
-    return loss.astype(recon.dtype, copy=False), weights / total[:, None]
+    loss = math.log(recon.shape[1]) - np.log(total) - peak[:, 0]
+    return loss, weights / total[:, None]
 
 
 def iwae_backward(dloss: Array, shares: Array) -> tuple[Array, Array]:

@@ -44,6 +44,10 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
         self, ufunc: Any, method: str, *args: Any, **kwargs: Any
     ) -> Any:
         """The operation on the values, and what it does to the errors."""
+        out = kwargs.pop("out", None)
+        if out is not None:
+            out[0][...] = getattr(ufunc, method)(*args, **kwargs)
+            return out[0]
         if method != "__call__" or kwargs:
             return NotImplemented
         (x, ex), *rest = map(_split, args)
@@ -81,15 +85,26 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
         if function is np.where:
             condition, (x, ex), (y, ey) = args[0], _split(args[1]), _split(args[2])
             return Tracked(np.where(condition, x, y), np.where(condition, ex, ey))
-        if function in (np.ones_like, np.zeros_like, np.empty_like):
-            return function(args[0].value)
+        if function in (np.ones_like, np.zeros_like, np.empty_like, np.full_like):
+            return Tracked(function(args[0].value, *args[1:], **kwargs))
+        if function in (np.repeat, np.diagonal):
+            parts = (args[0].value, args[0].error)
+            return Tracked(*(function(part, *args[1:], **kwargs) for part in parts))
+        if function is np.hstack:
+            values, errors = zip(*map(_split, args[0]), strict=True)
+            return Tracked(np.hstack(values), np.hstack(errors))
         return NotImplemented
 
-    def sum(self, axis: int | None = None) -> Tracked:
-        """The sum along an axis; each of n - 1 additions rounds once."""
-        terms = self.value.size if axis is None else self.value.shape[axis]
-        sizes = np.abs(self.value).sum(axis) * (terms - 1)
-        return Tracked(self.value.sum(axis), self.error.sum(axis) + sizes)
+    def sum(
+        self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+    ) -> Tracked:
+        """The sum along axes; each of n - 1 additions rounds once."""
+        r = self.value.sum(axis, keepdims=keepdims)
+        terms = self.value.size // max(1, r.size)
+        error = (self.error + (terms - 1) * np.abs(self.value)).sum(
+            axis, keepdims=keepdims
+        )
+        return Tracked(r, error)
 
     def __getitem__(self, key: Any) -> Tracked:
         """A view, as of an array."""
@@ -106,6 +121,10 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
     def astype(self, dtype: Any) -> Tracked:
         """Itself: everything here is float64."""
         return self
+
+    def copy(self) -> Tracked:
+        """New arrays of the same numbers."""
+        return Tracked(self.value.copy(), self.error.copy())
 
     def __len__(self) -> int:
         """The length of the first axis."""
@@ -130,6 +149,22 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
     def dtype(self) -> Any:
         """The dtype of the values."""
         return self.value.dtype
+
+
+def bilinear(product: Callable[..., Array]) -> Callable[..., Tracked]:
+    """A function of two arrays that adds up products x_i y_j, made to take Tracked.
+
+    Where x and y are ones, it tells how many it adds: each sum of n rounds n times.
+    """
+
+    def tracked(x: Any, y: Any, *rest: Any) -> Tracked:
+        (x, ex), (y, ey) = _split(x), _split(y)
+        terms = product(np.ones_like(x), np.ones_like(y), *rest)
+        error = product(np.abs(x), ey, *rest) + product(ex, np.abs(y), *rest)
+        error += terms * product(np.abs(x), np.abs(y), *rest)
+        return Tracked(product(x, y, *rest), error)
+
+    return tracked
 
 
 def tracked_array(name: str, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Slow, and meant to be believed at a glance. Imports nothing of the package it judges.
 
-Shapes: B batch, N inputs, M outputs, D pixels, Z latents, P parameters.
+Shapes: B batch, N inputs, M outputs, D pixels, Z latents, K samples, P parameters.
 """
 
 import math
@@ -68,6 +68,110 @@ def kl(mu, logvar):
         for m, lv in zip(mu[i].tolist(), logvar[i].tolist(), strict=True):
             result[i] -= (1 + lv - m**2 - math.exp(lv)) / 2
     return result
+
+
+def cholesky(entries):
+    """Logarithms of the diagonal, then the rows below it: (B, T) -> (B, Z, Z)."""
+    Z = 1
+    while entries.shape[1] > Z * (Z + 1) // 2:
+        Z += 1
+    L = np.zeros((entries.shape[0], Z, Z))
+    for i in range(entries.shape[0]):
+        rest = entries[i].tolist()
+        for j in range(Z):
+            L[i, j, j] = math.exp(rest.pop(0))
+        for j in range(Z):
+            for k in range(j):
+                L[i, j, k] = rest.pop(0)
+    return L
+
+
+def correlate(mu, L, eps):
+    """mu, eps (B, Z), L (B, Z, Z) -> (B, Z)."""
+    z = np.zeros(mu.shape)
+    for i in range(mu.shape[0]):
+        for j in range(mu.shape[1]):
+            z[i, j] = float(mu[i, j])
+            for k in range(mu.shape[1]):
+                z[i, j] += float(L[i, j, k]) * float(eps[i, k])
+    return z
+
+
+def full_kl(mu, L):
+    """KL(N(mu, C) || N(0, I)), C = L L^T: trace C + mu^2 - Z - log det C, halved."""
+    result = np.zeros(mu.shape[0])
+    for i in range(mu.shape[0]):
+        for j in range(mu.shape[1]):
+            variance = sum(float(entry) ** 2 for entry in L[i, j])
+            logdet = 2 * math.log(L[i, j, j])
+            result[i] += (variance + float(mu[i, j]) ** 2 - 1 - logdet) / 2
+    return result
+
+
+def log_normal(x, mean, variance):
+    """log N(x; mean, variance) of one number."""
+    return -((x - mean) ** 2 / variance + math.log(2 * math.pi * variance)) / 2
+
+
+def sampled_kl(z, eps, logdet):
+    """log q(z|x) - log p(z): z, eps (B, Z), logdet (B,) -> (B,)."""
+    result = np.zeros(z.shape[0])
+    for i in range(z.shape[0]):
+        result[i] = -float(logdet[i])
+        for a, e in zip(z[i].tolist(), eps[i].tolist(), strict=True):
+            result[i] += log_normal(e, 0.0, 1.0) - log_normal(a, 0.0, 1.0)
+    return result
+
+
+def gaussian(mean, logvar, x):
+    """-log N(x; mean, var), summed over pixels: (B, D), (B, D) or (1,) -> (B,)."""
+    nll = np.zeros(x.shape[0])
+    logvar = np.broadcast_to(logvar, x.shape)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            variance = math.exp(logvar[i, j])
+            nll[i] -= log_normal(float(x[i, j]), float(mean[i, j]), variance)
+    return nll
+
+
+def continuous_bernoulli(logits, x):
+    """-log of exp(l x) over its integral: logits, x (B, D) -> nll (B,), means (B, D).
+
+    The integrals of exp(|l| t) and t exp(|l| t) over [0, 1] by the series of exp, all
+    of whose terms are positive; for l < 0 everything is mirrored, x to 1 - x.
+    """
+    nll, means = np.zeros(x.shape[0]), np.zeros(x.shape)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            logit, pixel = float(logits[i, j]), float(x[i, j])
+            size, pixel = abs(logit), pixel if logit > 0 else 1 - pixel
+            term, mass, moment = 1.0, 0.0, 0.0
+            for n in range(200):
+                mass += term / (n + 1)
+                moment += term / (n + 2)
+                term *= size / (n + 1)
+            nll[i] += math.log(mass) - size * pixel
+            means[i, j] = moment / mass if logit > 0 else 1 - moment / mass
+    return nll, means
+
+
+def elbo(recon, kl, beta):
+    """The mean over samples of recon + beta kl: (B, K), (B, K) -> (B,)."""
+    loss = np.zeros(recon.shape[0])
+    for i in range(recon.shape[0]):
+        for r, k in zip(recon[i].tolist(), kl[i].tolist(), strict=True):
+            loss[i] += (r + beta * k) / recon.shape[1]
+    return loss
+
+
+def iwae(recon, kl):
+    """-log of the mean of exp(-recon - kl): (B, K), (B, K) -> (B,)."""
+    loss = np.zeros(recon.shape[0])
+    for i in range(recon.shape[0]):
+        pairs = zip(recon[i].tolist(), kl[i].tolist(), strict=True)
+        weights = [math.exp(-r - k) for r, k in pairs]
+        loss[i] = -math.log(sum(weights) / len(weights))
+    return loss
 
 
 def bernoulli(logits, x):

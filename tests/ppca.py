@@ -16,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from numpyvae import VAE
 from numpyvae.backends import reference
+from numpyvae.objectives import Elbo
 from numpyvae.optim import SGD, Adam
 from numpyvae.params import Parameters
 
@@ -78,6 +80,15 @@ def maximum_likelihood(x: Array, latent: int) -> Decoder:
     return Decoder(W, b, float(np.log(discarded)))
 
 
+def best_diagonal_gap(covariance: Array) -> float:
+    """KL(N(m, D) || N(m, covariance)) for the diagonal D that makes it smallest, nats.
+
+    D_jj is 1 / (covariance^-1)_jj: the trace is then Z, and the determinants remain.
+    """
+    diagonal = np.diag(np.linalg.inv(covariance))
+    return float(np.linalg.slogdet(covariance)[1] + np.log(diagonal).sum()) / 2
+
+
 def largest_angle(W: Array, directions: Array) -> float:
     """The largest principal angle between two row spaces (Z, D), in radians.
 
@@ -137,6 +148,38 @@ def elbo(
     pixel_logvar = np.full_like(mean, decoder.noise)
     recon = code.gaussian_forward(mean, pixel_logvar, every(x, eps))
     return -recon.reshape(len(x), len(eps)).mean(axis=1) - code.kl_forward(mu, logvar)
+
+
+def entries_of(covariance: Array) -> Array:
+    """The numbers (1, T) that `cholesky_forward` makes its Cholesky factor of."""
+    L = np.linalg.cholesky(covariance)
+    below = np.tril_indices(len(L), -1)
+    return np.concatenate([np.log(np.diag(L)), L[below]])[None]
+
+
+def full_elbo(
+    code: SimpleNamespace,
+    x: Array,
+    decoder: Decoder,
+    mu: Array,
+    entries: Array,
+    eps: Array,
+) -> tuple[Array, Array]:
+    """With covariance L L^T: the ELBO (B,), and log p(x, z) - log q(z|x) (B, S).
+
+    The first takes the KL by its formula, the second at the z of each of eps (S, Z).
+    """
+    L = code.cholesky_forward(every(entries, x))
+    noise = np.tile(eps, (len(x), 1))
+    z = code.correlate_forward(every(mu, eps), every(L, eps), noise)
+    mean = code.dense_forward(z, decoder.W, decoder.b, "identity")
+    pixel_logvar = np.full_like(mean, decoder.noise)
+    recon = code.gaussian_forward(mean, pixel_logvar, every(x, eps))
+    logdet = every(np.repeat(entries[:, : len(decoder.W)].sum(), len(x)), eps)
+    weights = -recon - code.sampled_kl_forward(z, noise, logdet)
+    shape = len(x), len(eps)
+    elbo = -recon.reshape(shape).mean(axis=1) - code.full_kl_forward(mu, L)
+    return elbo, weights.reshape(shape)
 
 
 def log_weights(
@@ -216,6 +259,33 @@ def fit(
             descent.advance()
             descent.update(grads.flat[None])
     return model
+
+
+def fit_encoder(posterior: str, x: Array, decoder: Decoder, stages: Mapping) -> Array:
+    """The package's VAE beside a decoder that is held fast: ELBOs (B,) at the end.
+
+    Its likelihood has sigma = 1; `decoder.noise` is to be 0. The sigma points are its
+    samples, so the loss that is descended is the exact one.
+    """
+    (Z, D), points = decoder.W.shape, sigma_points(len(decoder.W))
+    model = VAE(
+        D, (), Z, "identity", posterior=posterior, likelihood="gaussian",
+        seed=7, dtype=float, compiled=False,
+    )  # fmt: skip
+    model.params["decoder.0.W"][...], model.params["decoder.0.b"][...] = decoder[:2]
+    encoder = slice(0, model.params.flat.size - decoder.W.size - decoder.b.size)
+    eps, objective = np.tile(points, (len(x), 1)), Elbo(1.0, len(points))
+    descent = Adam(model.params.flat, model.pairs, 0.0)
+    grads = model.params.like(np.zeros_like(model.params.flat))
+    for lr, steps in stages.items():
+        descent.lr = lr
+        for _ in range(steps):
+            model.backward(
+                eps, model.forward(x, eps, objective=objective), grads, objective
+            )
+            descent.advance()
+            descent.update(grads.flat[None], encoder)
+    return -model.forward(x, eps, objective=objective).loss
 
 
 def wrong(**functions: object) -> SimpleNamespace:

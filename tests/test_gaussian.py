@@ -19,6 +19,7 @@ from differences import (
     drawn,
 )
 from hypothesis import given
+from hypothesis import strategies as st
 
 from numpyvae import gaussian
 
@@ -38,6 +39,29 @@ def test_forwards_are_the_oracle(arrays: list[Array]) -> None:
     assert_rounded("sigma", sigma, naive.sigma(logvar))
     assert_rounded("z", z, naive.reparameterize(mu, sigma, eps))
     assert_rounded("kl", gaussian.kl_forward(mu, logvar), naive.kl(mu, logvar))
+
+
+def entries_of(square: Array) -> Array:
+    """The entries (B, T) of a Cholesky factor from a square (B, Z, Z), of size 1/2.
+
+    So the diagonal of L stays above 1/5, and its differences keep their digits.
+    """
+    Z = square.shape[1]
+    i, (rows, columns) = np.arange(Z), np.tril_indices(Z, -1)
+    return np.hstack([square[:, i, i], square[:, rows, columns]]) / 2
+
+
+@given(drawn("BZ BZZ BZ B", FLOATS))
+def test_forwards_of_full_covariance_are_the_oracle(arrays: list[Array]) -> None:
+    mu, square, eps, logdet = arrays
+    entries = entries_of(square)
+    L = gaussian.cholesky_forward(entries)
+    z = gaussian.correlate_forward(mu, L, eps)
+    assert_rounded("L", L, naive.cholesky(entries))
+    assert_rounded("z", z, naive.correlate(mu, L, eps))
+    assert_rounded("kl", gaussian.full_kl_forward(mu, L), naive.full_kl(mu, L))
+    kl = gaussian.sampled_kl_forward(mu, eps, logdet)
+    assert_rounded("sampled kl", kl, naive.sampled_kl(mu, eps, logdet))
 
 
 @each_method
@@ -67,10 +91,54 @@ def test_backwards_are_the_slopes(method: Method, arrays: list[Array]) -> None:
     )
 
 
-@given(drawn("BZ BZ BZ BZ B", (*FLOATS, np.complex128)))
+@each_method
+@given(drawn("BZ BZZ BZ BZ BZZ B B"))
+def test_backwards_of_full_covariance_are_the_slopes(
+    method: Method, arrays: list[Array]
+) -> None:
+    """dL is random above the diagonal, too, where it must not be read."""
+    mu, square, eps, dz, dL, dkl, logdet = arrays
+    entries = entries_of(square)
+    L = gaussian.cholesky_forward(entries)
+    dentries = gaussian.cholesky_backward(dL, L)
+    check_gradients(
+        method,
+        gaussian.cholesky_forward,
+        {"entries": entries},
+        dL,
+        {"entries": dentries},
+    )
+    dmu, slopes_L = gaussian.correlate_backward(dz, eps)
+    check_gradients(
+        method,
+        gaussian.correlate_forward,
+        {"mu": mu, "L": square, "eps": eps},
+        dz,
+        {"mu": dmu, "L": slopes_L},
+    )
+    dmu, slopes_L = gaussian.full_kl_backward(dkl, mu, L)
+    check_gradients(
+        method,
+        gaussian.full_kl_forward,
+        {"mu": mu, "L": L},
+        dkl,
+        {"mu": dmu, "L": slopes_L},
+    )
+    dmu, dlogdet = gaussian.sampled_kl_backward(dkl, mu)
+    check_gradients(
+        method,
+        gaussian.sampled_kl_forward,
+        {"z": mu, "eps": eps, "logdet": logdet},
+        dkl,
+        {"z": dmu, "logdet": dlogdet},
+    )
+
+
+@given(drawn("BZ BZ BZ BZ B BZZ", (*FLOATS, np.complex128)))
 def test_pairs_keep_the_dtype_and_their_inputs(arrays: list[Array]) -> None:
-    mu, logvar, eps, dz, dkl = arrays
+    mu, logvar, eps, dz, dkl, square = arrays
     sigma = gaussian.sigma_forward(logvar)
+    L = gaussian.cholesky_forward(entries_of(square))
     for function, *arguments in [
         (gaussian.sigma_forward, logvar),
         (gaussian.sigma_backward, dz, sigma),
@@ -78,6 +146,14 @@ def test_pairs_keep_the_dtype_and_their_inputs(arrays: list[Array]) -> None:
         (gaussian.reparameterize_backward, dz, eps),
         (gaussian.kl_forward, mu, logvar),
         (gaussian.kl_backward, dkl, mu, logvar),
+        (gaussian.cholesky_forward, entries_of(square)),
+        (gaussian.cholesky_backward, square, L),
+        (gaussian.correlate_forward, mu, L, eps),
+        (gaussian.correlate_backward, dz, eps),
+        (gaussian.full_kl_forward, mu, L),
+        (gaussian.full_kl_backward, dkl, mu, L),
+        (gaussian.sampled_kl_forward, mu, eps, dkl),
+        (gaussian.sampled_kl_backward, dkl, mu),
     ]:
         results = function(*arguments)
         for result in results if isinstance(results, tuple) else (results,):
@@ -130,6 +206,45 @@ def test_kl_of_the_prior_is_exactly_zero(dtype: type) -> None:
     assert not gaussian.kl_forward(zero, zero).any()
     dkl = np.array([2.0, -3.0], dtype)
     assert not np.any(gaussian.kl_backward(dkl, zero, zero))
+    L = gaussian.cholesky_forward(np.zeros((2, 6), dtype))
+    np.testing.assert_array_equal(L, [np.eye(3)] * 2)
+    assert not gaussian.full_kl_forward(zero, L).any()
+    assert not any(d.any() for d in gaussian.full_kl_backward(dkl, zero, L))
+
+
+@given(drawn("BZ BZZ", FLOATS))
+def test_full_kl_is_never_negative(arrays: list[Array]) -> None:
+    mu, square = arrays
+    L = gaussian.cholesky_forward(entries_of(square))
+    assert (gaussian.full_kl_forward(mu, L) >= 0).all()
+
+
+def test_entries_below_the_diagonal_go_row_by_row() -> None:
+    L = gaussian.cholesky_forward(np.array([[0.0, 0.0, 0.0, 1.0, 2.0, 3.0]]))
+    np.testing.assert_array_equal(L, [[[1, 0, 0], [1, 1, 0], [2, 3, 1]]])
+
+
+@given(st.integers(1, 200))
+def test_the_order_of_a_triangle(Z: int) -> None:
+    assert gaussian._order(Z * (Z + 1) // 2) == Z
+
+
+@given(drawn("BZ BZZ BZ"))
+def test_the_density_at_a_sample_is_that_of_its_gaussian(arrays: list[Array]) -> None:
+    """The change of variables, against the covariance's inverse and determinant."""
+    mu, square, eps = arrays
+    L = gaussian.cholesky_forward(entries_of(square))
+    z = gaussian.correlate_forward(mu, L, eps)
+    covariance, off = L @ L.transpose(0, 2, 1), z - mu
+    inverse = np.linalg.inv(covariance)
+    log_q = -np.linalg.slogdet(covariance)[1] / 2
+    log_q -= (off[:, None] @ inverse @ off[:, :, None])[:, 0, 0] / 2
+    logdet = np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
+    kl = gaussian.sampled_kl_forward(z, eps, logdet)
+    want = log_q + (z * z).sum(axis=1) / 2
+    # The inverse multiplies rounding by the condition number.
+    steps = float(np.linalg.cond(covariance).max())
+    assert_rounded("log q - log p", kl, want, steps=max(1, int(steps)))
 
 
 @given(drawn("BZ BZ", FLOATS))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpyvae.rounding import EPS, Tracked
+from numpyvae.conv import convolve, convolve_transposed
+from numpyvae.rounding import EPS, Tracked, bilinear
 
 getcontext().prec = 60
 
@@ -21,8 +22,37 @@ def each(function: Callable[[Decimal], Decimal]) -> Callable[[Any], Any]:
     return np.vectorize(function, otypes=[object])
 
 
+def tracking(product: Callable[..., Any]) -> Callable[..., Any]:
+    """The product of arrays, or the same of Tracked ones."""
+
+    def either(x: Any, *others: Any) -> Any:
+        return (bilinear(product) if isinstance(x, Tracked) else product)(x, *others)
+
+    return either
+
+
 def tanh(x: Decimal) -> Decimal:
     return ((2 * x).exp() - 1) / ((2 * x).exp() + 1)
+
+
+def in_place(x: Any, y: Any) -> Any:
+    z = (x * y).copy()
+    z[:, [0, 2]] -= x[:, [0, 2]] * y[:, [1, 3]]
+    z += y
+    return z
+
+
+def arrays_alike(x: Any) -> Any:
+    z = np.zeros_like(x, shape=(2, 3, 4))
+    z[0, :, 1:] = x[:, 1:] * x[:, :3]
+    z[1] = np.full_like(x, 2) * np.ones_like(x)
+    return z[0] + z[1]
+
+
+def images(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """An image, kernels and a map of them."""
+    kernels = y[:2].reshape(2, 2, 1, 2)
+    return x.reshape(1, 3, 4, 1), kernels, y.reshape(1, 2, 3, 2)
 
 
 # What NumPy computes, and the same with decimals.
@@ -34,6 +64,12 @@ BOTH = {
     "matmul": lambda x, y: (x @ y.T) @ (x - y),
     "negative": lambda x, y: -(x * y),
     "where": lambda x, y: np.where(x > y, x * y, y),
+    "repeat": lambda x, y: np.repeat(x * y, 2, axis=0) - np.repeat(y, 2, axis=0),
+    "hstack": lambda x, y: np.hstack([x * y, y]).sum(axis=(0, 1), keepdims=True),
+    "diagonal": lambda x, y: np.diagonal((x @ y.T)[None] * 3, axis1=1, axis2=2),
+    "copy, in place": in_place,
+    "arrays alike": lambda x, y: arrays_alike(x) - x * y,
+    "batches": lambda x, y: (x[:, None] @ y[:, :, None])[:, 0, 0],
 }
 EXPRESSIONS = {
     **{name: (expression, expression) for name, expression in BOTH.items()},
@@ -46,6 +82,16 @@ EXPRESSIONS = {
         lambda x, y: each(Decimal.sqrt)(x * x + 2),
     ),
     "tanh": (lambda x, y: np.tanh(x + y), lambda x, y: each(tanh)(x + y)),
+    "convolution": (
+        lambda x, y: tracking(convolve)(*images(x * y, y)[:2], 1, 0),
+        lambda x, y: convolve(*images(x * y, y)[:2], 1, 0),
+    ),
+    "convolution transposed": (
+        lambda x, y: tracking(convolve_transposed)(
+            *images(x, x * y)[:0:-1], (3, 4), 1, 0
+        ),
+        lambda x, y: convolve_transposed(*images(x, x * y)[:0:-1], (3, 4), 1, 0),
+    ),
     "cancellation": (lambda x, y: (x + 1e8 * y) - 1e8 * y, lambda x, y: x),
 }
 

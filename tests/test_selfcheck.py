@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from test_citations import DERIVED, cited
 
-from numpyvae import backends, cli, kernels, selfcheck
-from numpyvae.selfcheck import SUBJECTS, run
+from numpyvae import backends, cli, conv_kernels, kernels, objectives
+from numpyvae.gradcheck import _rounding_errors
+from numpyvae.likelihoods import LIKELIHOODS
+from numpyvae.posteriors import POSTERIORS
+from numpyvae.selfcheck import SUBJECTS, Subject, run, wholes
+from numpyvae.selfcheck.trials import normal, sizes
 
 PLANTED = 1 + 1e-9
 
@@ -44,7 +48,11 @@ def test_every_pair_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
 BACKWARDS = [n for n in backends.FUNCTIONS if n.endswith(("backward", "weights"))]
 PLACES = [
     *(("reference", name) for name in BACKWARDS),
-    *(("compiled", name) for name in BACKWARDS if hasattr(kernels, name)),
+    *(
+        ("compiled", name)
+        for name in BACKWARDS
+        if hasattr(kernels, name) or hasattr(conv_kernels, name)
+    ),
 ]
 
 
@@ -73,6 +81,59 @@ def test_a_planted_fault_is_found(
     assert any(row.code == code for row in faults)
 
 
+@pytest.mark.parametrize("name", ["elbo_backward", "iwae_backward"])
+def test_a_fault_of_an_objective_is_found(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    function = getattr(objectives, name)
+
+    def spoilt(*args: Any) -> Any:
+        drecon, dkl = function(*args)
+        return drecon, dkl * PLANTED
+
+    monkeypatch.setattr(objectives, name, spoilt)
+    faults = [row for row in run(trials=20, seed=0) if row.faults]
+    assert {"VAE, any combination"} < {row.subject.name for row in faults}
+
+
+each_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.name)
+
+
+@each_subject
+def test_every_bound_is_tracked(subject: Subject) -> None:
+    """None is `gradcheck`'s guess for code that Tracked can't go through."""
+    rng = np.random.default_rng(2)
+    for _ in range(40):
+        trial = subject.draw(rng, backends.reference)
+        dy = rng.standard_normal(np.shape(trial.forward(*trial.args)))
+        errors = _rounding_errors(trial.forward, trial.backward, dy, trial.args)
+        for x, error in zip(trial.args, errors, strict=True):
+            assert error is not None and error.shape == x.shape
+
+
+def test_every_combination_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def record(rng: Any, model: Any, f: Any, x: Any, eps: Any, *others: Any, **g: Any):
+        kinds = model.posterior.name, model.likelihood.name, type(others[0]).__name__
+        drawn.append((*kinds, others[0].kl, bool(model.channels), "labels" in g))
+
+    monkeypatch.setattr(wholes, "_trial", record)
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        wholes._any_vae(rng, backends.reference)
+    images = {(False, False), (True, False), (False, True)}
+    bounds = {("Elbo", "closed"), ("Elbo", "sampled"), ("Iwae", "sampled")}
+    assert set(drawn) == {
+        (posterior, likelihood, *bound, *image)
+        for posterior in POSTERIORS
+        for likelihood in LIKELIHOODS
+        for bound in bounds
+        for image in images
+        if bound == ("Elbo", "closed") or posterior != "point"
+    }
+
+
 def test_equations_are_derived() -> None:
     for subject in SUBJECTS:
         assert cited(f"Eq. {subject.equations}") <= DERIVED
@@ -80,9 +141,8 @@ def test_equations_are_derived() -> None:
 
 def test_shapes_begin_at_one_and_views_are_not_all_contiguous() -> None:
     rng = np.random.default_rng(0)
-    arrays = [selfcheck._normal(rng, *selfcheck._sizes(rng, 2)) for _ in range(200)]
-    sizes = {n for array in arrays for n in array.shape}
-    assert sizes == set(range(1, 9))
+    arrays = [normal(rng, *sizes(rng, 2)) for _ in range(200)]
+    assert {n for array in arrays for n in array.shape} == set(range(1, 9))
     assert any(not a.flags.c_contiguous and not a.flags.f_contiguous for a in arrays)
 
 
