@@ -157,7 +157,11 @@ def continuous_bernoulli_mean(logits: Array) -> Array:
 
 
 class ContinuousBernoulli:
-    """Grey pixels with the density of Eq. 11.10."""
+    """Grey pixels with the density of Eq. 11.10.
+
+    At a pixel that is exactly 0 or 1 in every image it grows without bound, as every
+    density does: its nats compare with those of the same model alone.
+    """
 
     name, outputs, pixels = "continuous-bernoulli", 1, "grey"
     learned: ClassVar[Shapes] = {}
@@ -279,7 +283,11 @@ def gaussian_backward(
 
 
 class GaussianPixels:
-    """Mean and log sigma^2 of each pixel, in turn, are outputs of the decoder."""
+    """Mean and log sigma^2 of each pixel, in turn, are outputs of the decoder.
+
+    At a pixel that is the same in every image sigma falls towards 0 and the density
+    grows without bound: its nats compare with those of the same model alone.
+    """
 
     name, outputs, pixels = "gaussian-pixels", 2, "grey"
     learned: ClassVar[Shapes] = {}

@@ -67,7 +67,7 @@ PRESETS = {
         {
             "channels": [32, 64],
             "hidden": [256],
-            "epochs": 20,
+            "epochs": 30,
             "batch_size": 100,
             "lr_end": 1e-4,
         },
