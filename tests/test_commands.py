@@ -222,8 +222,8 @@ def test_a_preset_is_a_model_and_settings(
         assert (*three, *training) == asked[name]
         assert settings.lr == 1e-3
     assert cli.main(["presets"]) == 0
-    listed = capsys.readouterr().out.splitlines()
-    assert len(listed) == len(PRESETS)
+    heading, _, *listed = capsys.readouterr().out.splitlines()
+    assert "nats" in heading and len(listed) == len(PRESETS)
     assert sum(line.startswith(f"{name} ") for line in listed) == 1
 
 

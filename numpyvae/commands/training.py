@@ -293,8 +293,8 @@ def summary(run: Run, trainer: Trainer) -> str:
 
 def presets() -> int:
     """List the presets, a line each, with what they reached on MNIST."""
+    print("nats per MNIST test image; half a minute, unless told\n")
     for name, preset in PRESETS.items():
-        print(
-            f"{name:17} {preset.about}" + f"; {preset.reached}" * bool(preset.reached)
-        )
+        reached = f"; {preset.reached}" * bool(preset.reached)
+        print(f"{name:17} {preset.about}{reached}")
     return 0
