@@ -73,13 +73,16 @@ DOWNLOADS = {
 
 
 def load_mnist(
-    data_dir: str | os.PathLike[str] | None = None, *, progress: bool = True
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    download: bool = True,
+    progress: bool = True,
 ) -> Dataset:
     """Return MNIST: 60000 training and 10000 test images of 28 x 28.
 
     Looks in `data_dir` if given, else in $NUMPYVAE_DATA if set, else in the
-    user's cache; only the cache is filled by a download, about which
-    `progress` reports on stderr. Raises DataError if a file is missing,
+    user's cache; only the cache is filled by a download, if `download` allows
+    it, about which `progress` reports on stderr. Raises DataError if a file is missing,
     damaged or not MNIST's, or if no mirror could be reached, and
     ArgumentError if `data_dir` is no path.
     """
@@ -93,6 +96,11 @@ def load_mnist(
             raise DataError(f"${ENVIRONMENT}: {error}") from error
     cache = _cache()
     missing = [name for name in DOWNLOADS if find_file(cache, name) is None]
+    if missing and not download:
+        raise DataError(
+            f"MNIST: found no {missing[0]} in {cache}, expected its four files there "
+            f"or in ${ENVIRONMENT}; numpyvae train --data mnist downloads them"
+        )
     if missing:
         _download(missing, cache, progress)
     return _load_checked(cache)

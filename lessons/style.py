@@ -1,0 +1,83 @@
+"""How every figure of the lessons looks, and where it goes.
+
+One page a figure: its title states what was found, its panels stand below. A colour
+means the same thing throughout.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from numpyvae.figures.images import BLACK_INK
+from numpyvae.figures.style import (
+    CURVES,
+    FONT,
+    GREY,
+    INK,
+    MARGIN,
+    WIDTH,
+    page,
+    panel,
+    save,
+)
+
+ELBO, RECON, KL = (dark for _, _, dark, _, _ in CURVES)
+ELBO_TRAIN, RECON_TRAIN, KL_TRAIN = (light for *_, light, _ in CURVES)
+AE, VAE = "#b07d10", ELBO  # the two models that are always compared
+EXACT, ESTIMATE, WRONG = INK, RECON, KL  # the truth, what we computed, a mistake
+FAINT = GREY
+
+FOLDER = Path(__file__).parent / "figures"  # where `show` writes
+SHOWN: list[tuple[Path, str]] = []  # the figures so far, each with its alt text
+
+GAP, LABELS, NAMES = 0.25, 0.6, 0.3  # inches between panels, left of one, above one
+
+
+def sheet(
+    title: str,
+    names: Sequence[str] = ("",),
+    columns: int = 1,
+    height: float = 2.4,
+    labels: tuple[str, str] = ("", ""),
+) -> tuple[Figure, list[Axes]]:
+    """A page whose `title` states the finding, and a panel for each of `names`.
+
+    Row by row, each `height` inches high; `labels` name the x and y of all of them.
+    """
+    above, below = NAMES if any(names) else 0.0, 0.6
+    each = above + height + below
+    figure, top = page(-(-len(names) // columns) * each, title)
+    width = (WIDTH - 2 * MARGIN - columns * LABELS - (columns - 1) * GAP) / columns
+    panels = []
+    for i, text in enumerate(names):
+        x = MARGIN + LABELS + i % columns * (width + LABELS + GAP)
+        y = top - i // columns * each - above - height
+        panels.append(panel(figure, x, y, width, height, labels))
+        panels[-1].set_title(text, size=11, color=INK, loc="left", pad=5, family=FONT)
+    return figure, panels
+
+
+def digits_in_rows(axes: Axes, images: np.ndarray, columns: int) -> None:
+    """Draw images (N, H, W), or (N, 784), in [0, 1], as black ink without axes."""
+    if images.ndim == 2:
+        images = images.reshape(-1, 28, 28)
+    n, H, V = images.shape
+    rows, gap = -(-n // columns), 2
+    canvas = np.zeros((rows * columns, H + gap, V + gap))
+    canvas[:n, :H, :V] = images
+    canvas = canvas.reshape(rows, columns, H + gap, V + gap).swapaxes(1, 2)
+    canvas = canvas.reshape(rows * (H + gap), columns * (V + gap))
+    axes.imshow(canvas[:-gap, :-gap], cmap=BLACK_INK, vmin=0, vmax=1)
+    axes.set_axis_off()
+
+
+def show(figure: Figure, file: str, alt: str) -> None:
+    """Write the figure to FOLDER/FILE.png; `alt` says in words what is to be seen."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{file}.png"
+    save(figure, path)
+    SHOWN.append((path, alt))
+    print(f"picture: {path}")
