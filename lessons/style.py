@@ -17,11 +17,13 @@ from numpyvae.figures.style import (
     FONT,
     GREY,
     INK,
+    LINE,
     MARGIN,
     WIDTH,
     page,
     panel,
     save,
+    write,
 )
 
 ELBO, RECON, KL = (dark for _, _, dark, _, _ in CURVES)
@@ -72,6 +74,32 @@ def digits_in_rows(axes: Axes, images: np.ndarray, columns: int) -> None:
     canvas = canvas.reshape(rows * (H + gap), columns * (V + gap))
     axes.imshow(canvas[:-gap, :-gap], cmap=BLACK_INK, vmin=0, vmax=1)
     axes.set_axis_off()
+
+
+def strips(
+    title: str, rows: Sequence[tuple[str, np.ndarray]], names: float = 1.2
+) -> Figure:
+    """A page of rows of digits, (n, H, W) or (n, 784) in [0, 1], each with its name.
+
+    The names stand to the left, in a margin `names` inches wide. A row of no images
+    is a heading.
+    """
+    columns = max(len(images) for _, images in rows)
+    width = WIDTH - 2 * MARGIN - names
+    high = width / columns
+    heights = [high if len(images) else LINE + 0.1 for _, images in rows]
+    figure, y = page(sum(heights), title)
+    for (name, images), height in zip(rows, heights, strict=True):
+        y -= height
+        if len(images):
+            middle = y + height / 2
+            write(figure, MARGIN, middle, name, GREY, 10.0, va="center", linespacing=1)
+            wide = width * len(images) / columns
+            axes = panel(figure, MARGIN + names, y, wide, height, ("", ""))
+            digits_in_rows(axes, np.asarray(images), len(images))
+        else:
+            write(figure, MARGIN, y + 0.05, name, INK, va="bottom")
+    return figure
 
 
 def show(figure: Figure, file: str, alt: str) -> None:
