@@ -283,19 +283,24 @@ def adam_update(
     beta2: float,
     eps: float,
 ) -> None:
-    """`optim.adam_update`, in one pass over memory."""
+    """`optim.adam_update`, in one pass over memory.
+
+    A moment that fades below the smallest normal number becomes 0: a processor takes a
+    hundred times as long for a subnormal one, and no weight can tell the difference.
+    """
     kind = params.dtype.type
     scale1, scale2 = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
     _adam(
         params, grads, m, v,
         kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2),
-        kind(scale1), kind(scale2), kind(eps),
+        kind(scale1), kind(scale2), kind(eps), np.finfo(kind).tiny,
     )  # fmt: skip
 
 
 @jit
-def _adam(params, grads, m, v, beta1, rest1, beta2, rest2, scale1, scale2, eps):
+def _adam(params, grads, m, v, beta1, rest1, beta2, rest2, scale1, scale2, eps, tiny):
     """A block at a time: the shards' gradients are summed in a buffer that L1 keeps."""
+    zero = params.dtype.type(0)
     size = params.shape[0]
     buffer = np.empty(1024, params.dtype)
     for start in range(0, size, 1024):
@@ -308,6 +313,8 @@ def _adam(params, grads, m, v, beta1, rest1, beta2, rest2, scale1, scale2, eps):
                 g[i] += shard[i]
         p_, m_, v_ = params[start:stop], m[start:stop], v[start:stop]
         for i in range(g.shape[0]):
-            m_[i] = beta1 * m_[i] + rest1 * g[i]
-            v_[i] = beta2 * v_[i] + rest2 * g[i] * g[i]
+            first = beta1 * m_[i] + rest1 * g[i]
+            second = beta2 * v_[i] + rest2 * g[i] * g[i]
+            m_[i] = zero if abs(first) < tiny else first  # a NaN stays a NaN
+            v_[i] = zero if second < tiny else second
             p_[i] -= scale1 * m_[i] / (math.sqrt(v_[i]) * scale2 + eps)

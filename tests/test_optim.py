@@ -149,3 +149,24 @@ def test_updates_leave_the_gradients(
         return optimizer.params
 
     check_pure(update, grads)
+
+
+@each_dtype
+def test_moments_that_fade_become_zero_and_nan_stays(dtype: type) -> None:
+    """Subnormal moments made a step of training take half as long again.
+
+    Where the reference has one, the kernel has 0; the weights are the same bits.
+    """
+    tiny = np.finfo(dtype).tiny
+    found = []
+    for pairs in (backends.reference, backends.compiled):
+        optimizer = Adam(np.ones(3, dtype), pairs, LR, 0.5, 0.5)
+        optimizer.m[...] = optimizer.v[...] = [8 * tiny, 1.5 * tiny, np.nan]
+        optimizer.advance()
+        optimizer.update(np.zeros((2, 3), dtype))
+        found.append(optimizer)
+    plain, kernel = found
+    assert 0 < plain.m[1] < tiny
+    for moment in (kernel.m, kernel.v):
+        np.testing.assert_array_equal(moment, np.array([4 * tiny, 0, np.nan], dtype))
+    assert plain.params[:2].tobytes() == kernel.params[:2].tobytes()
