@@ -9,8 +9,8 @@
 # it against quadrature, against Monte Carlo and against the complex step; and
 # see what a latent pays for each nat.
 #
-# **Reads with** note 004 (Louppe, lecture 7, "Step by step" of the VAE), note
-# 001 (Leuphana, the regularization term). **Takes** 3 seconds.
+# **Reads with** note 004 (Louppe, lecture 7, the "Example" of a VAE), note 001
+# (Leuphana, "KL term of the ELBO"). **Takes** 1 second.
 
 # %%
 import numpy as np
@@ -26,24 +26,29 @@ rng = np.random.default_rng(8)
 # ## Derive it
 #
 # The encoder says $q(z|x) = \mathcal N(\mu, \operatorname{diag}(\sigma^2))$,
-# the prior is $p(z) = \mathcal N(0, I)$. Both are products over the latents, so
-# both log densities are sums, and so is the KL. Take one latent:
+# the prior is $p(z) = \mathcal N(0, I)$. The KL from one to the other is the
+# mean, over $z$ drawn from $q$, of how much more likely $q$ calls that $z$
+# than $p$ does, on a log scale: $\mathbb E_q [\log q(z) - \log p(z)]$. Both
+# densities are products over the latents, so both logarithms are sums, and so
+# is the KL. Take one latent:
 #
-# $$\log q(z) = -\tfrac12 \log 2\pi - \log \sigma - \frac{(z - \mu)^2}{2 \sigma^2},
-#   \qquad
-#   \log p(z) = -\tfrac12 \log 2\pi - \frac{z^2}{2}. \tag{8.1}$$
+# $$\begin{aligned}
+#   \log q(z) &= -\tfrac12 \log 2\pi - \log \sigma
+#     - \frac{(z - \mu)^2}{2 \sigma^2}, \\
+#   \log p(z) &= -\tfrac12 \log 2\pi - \frac{z^2}{2}.
+#   \end{aligned} \tag{8.1}$$
 #
-# The KL is the mean of their difference under $q$, and two means are all it
-# needs: $\mathbb E_q (z - \mu)^2 = \sigma^2$ by the definition of a variance,
-# and $\mathbb E_q z^2 = \mu^2 + \sigma^2$, since $z = \mu + (z - \mu)$ and the
-# cross term has mean zero. So
+# Two means are all we need: $\mathbb E_q (z - \mu)^2 = \sigma^2$ by the
+# definition of a variance, and $\mathbb E_q z^2 = \mu^2 + \sigma^2$, since
+# $z = \mu + (z - \mu)$ and the cross term $2 \mu (z - \mu)$ has mean zero. So
 #
-# $$\mathbb E_q \log q = -\tfrac12 \log 2\pi - \log\sigma - \tfrac12,
-#   \qquad
-#   \mathbb E_q \log p = -\tfrac12 \log 2\pi - \tfrac12 (\mu^2 + \sigma^2). \tag{8.2}$$
+# $$\begin{aligned}
+#   \mathbb E_q \log q &= -\tfrac12 \log 2\pi - \log\sigma - \tfrac12, \\
+#   \mathbb E_q \log p &= -\tfrac12 \log 2\pi - \tfrac12 (\mu^2 + \sigma^2).
+#   \end{aligned} \tag{8.2}$$
 #
-# Subtract. The $2\pi$ cancel, and with $\ell = \log \sigma^2$, which the code
-# calls `logvar`,
+# Subtract. The $2\pi$ cancel. With $\ell = \log \sigma^2 = 2 \log \sigma$,
+# which the code calls `logvar`, the two halves come together:
 #
 # $$\mathrm{KL} = \mathbb E_q [\log q - \log p]
 #   = \tfrac12 \left( \mu^2 + \sigma^2 - 1 - \log \sigma^2 \right). \tag{8.3}$$
@@ -66,8 +71,9 @@ def kl(mu, logvar):
 # ## Check it: by quadrature and by Monte Carlo
 #
 # A formula is a claim about an integral, and an integral over one latent can
-# simply be done. On a fine grid the trapezoidal rule is exact to rounding for
-# functions that vanish, with all their derivatives, at both ends.
+# be done: add up $q (\log q - \log p)$ on a fine grid. For a smooth function
+# that has died away at both ends, this sum is exact to rounding. Here the ends
+# are 13 sigma away, where $q$ is below $10^{-37}$.
 
 
 # %%
@@ -76,17 +82,17 @@ def log_normal(z, mu, logvar):
 
 
 mu, logvar = 1.5, -1.0
-z = np.linspace(mu - 8, mu + 8, 4001)
+z, step = np.linspace(mu - 8, mu + 8, 4001, retstep=True)
 log_q, log_p = log_normal(z, mu, logvar), log_normal(z, 0.0, 0.0)
-by_quadrature = np.sum(np.exp(log_q) * (log_q - log_p)) * 16 / 4000
+by_quadrature = np.sum(np.exp(log_q) * (log_q - log_p)) * step
 by_formula = kl(np.array([[mu]]), np.array([[logvar]]))[0]
 print(f"quadrature {by_quadrature:.15f}\nformula    {by_formula:.15f}   nats")
 assert abs(by_quadrature - by_formula) < 1e-14
 
 # %% [markdown]
-# In many dimensions there is no grid, but there are samples. Their mean must be
-# within a few of its own standard errors of the formula: not more, and in the
-# long run not less either.
+# In many dimensions there is no grid, but there are samples. Their mean must
+# be within a few of its own standard errors of the formula. In 20 dimensions,
+# that is a check of the sum over latents too.
 
 # %%
 B, Z, draws = 1, 20, full_or_fast(200_000, 20_000)
@@ -95,43 +101,53 @@ z = mus + np.exp(logvars / 2) * rng.normal(size=(draws, Z))
 terms = (log_normal(z, mus, logvars) - log_normal(z, 0.0, 0.0)).sum(axis=1)
 error = terms.std() / np.sqrt(draws)
 score = (terms.mean() - kl(mus, logvars)[0]) / error
-print(
-    f"Monte Carlo {terms.mean():.3f} ± {error:.3f}, formula {kl(mus, logvars)[0]:.3f}"
-)
+print(f"Monte Carlo {terms.mean():.3f} ± {error:.3f} nats")
+print(f"formula     {kl(mus, logvars)[0]:.3f}, {score:+.1f} standard errors away")
 assert abs(score) < 4
 
 # %% [markdown]
-# > **Erratum E1** (note 004). The slide prints
-# > $\mathrm{KL} = +\tfrac12 \sum_j (1 + \log \sigma_j^2 - \mu_j^2 - \sigma_j^2)$. The
-# > sign in front is lost: it must be $-\tfrac12$. One glance settles it. Since
-# > $\exp \ell \ge 1 + \ell$, every term of (8.4) is at least 0, and what is printed
-# > is never positive. Whoever trains with it is paid for leaving the prior.
+# > **Erratum E1** (note 004). The slide prints $\mathrm{KL} = +\tfrac12 \sum_j
+# > (1 + \log \sigma_j^2 - \mu_j^2 - \sigma_j^2)$. The sign in front is lost:
+# > it must be $-\tfrac12$. One glance settles it. Since $\exp \ell \ge 1 +
+# > \ell$ (the curve lies above its tangent at 0), every term of (8.4) is at
+# > least 0, and what is printed is never positive. Whoever trains with it is
+# > paid for leaving the prior.
 
 # %%
 printed = (1 + logvars - mus**2 - np.exp(logvars)).sum() / 2
-print(f"as printed {printed:.3f} nats: a distance can't be negative")
+print(f"as printed {printed:.3f} nats; a KL is never negative")
 assert printed < 0 and np.isclose(-printed, kl(mus, logvars)[0], rtol=1e-13)
 assert abs(terms.mean() - printed) / error > 20  # Monte Carlo knows
 
 # %% [markdown]
-# > **Erratum E6** (note 001). The slide calls the KL "strictly positive" and mixes the
-# > indices $j$ and $d$ in one sum. It is non-negative, and it is zero in exactly one
-# > place, $\mu = 0$ and $\sigma = 1$: the encoder that ignores its image. Lesson 13
-# > meets latents that go there and stay.
+# > **Erratum E6** (note 001). Three slips on the way to the loss. The KL is
+# > called "strictly positive": it is non-negative, and zero in exactly one
+# > place, $\mu = 0$ and $\sigma = 1$, the encoder that ignores its image
+# > (lesson 13 meets latents that go there and stay). Its sum runs over $j$ and
+# > has terms in $d$: one index, as in (8.4). And $\mathbb E_q \log p(x|z)$ is
+# > called the reconstruction error. It is the error's *negative*: it rises as
+# > the decoder improves.
 
 # %%
 assert kl(np.zeros((1, Z)), np.zeros((1, Z)))[0] == 0.0
+
+d = Z - 1  # summed over j, with terms in one and the same d
+mixed = -(1 + logvars[0] - mus[0, d] ** 2 - np.exp(logvars[0, d])).sum() / 2
+assert abs(terms.mean() - mixed) / error > 20
+
+poor, good = np.log(0.6), np.log(0.9)  # log p(x|z), where the decoder gave x 60, 90 %
+assert poor < good < 0
 
 # %% [markdown]
 # ## The gradients
 #
 # Differentiate one term of (8.4): $\mu^2/2$ gives $\mu$, and $(\exp \ell -
 # \ell)/2$ gives $(\exp \ell - 1)/2$. With $\overline{\mathrm{KL}}$ arriving
-# from above (lesson 02 explains the bar),
+# from above (a bar is the gradient of the loss, lesson 02),
 #
-# $$\bar\mu_j = \overline{\mathrm{KL}}\ \mu_j,
-#   \qquad
-#   \bar\ell_j = \overline{\mathrm{KL}}\ \tfrac12 \left( \exp \ell_j - 1 \right). \tag{8.5}$$
+# $$\bar\mu_j = \overline{\mathrm{KL}}\ \mu_j, \qquad
+#   \bar\ell_j = \overline{\mathrm{KL}}\
+#     \tfrac12 \left( \exp \ell_j - 1 \right). \tag{8.5}$$
 #
 # Read it as forces. The first is a spring that pulls every mean to zero. The
 # second pulls every variance to one: gently from below, never by more than a
@@ -167,8 +183,8 @@ assert not report
 # ## The same as the package's
 #
 # The package writes $\exp \ell - 1$ as `expm1(logvar)`. Near the prior, where
-# $\ell$ is tiny, the difference of two numbers close to 1 loses its digits, and
-# that is just where many latents of a trained VAE live.
+# $\ell$ is tiny, the difference of two numbers close to 1 loses its digits,
+# and that is just where many latents of a trained VAE live.
 
 # %%
 assert np.allclose(kl(mus, logvars), kl_forward(mus, logvars), rtol=1e-14)
@@ -182,30 +198,41 @@ for ours, theirs in zip(
 tiny = np.full((1, 1), 1e-7)
 exact = 1e-14 / 4  # exp(l) - 1 - l is l²/2, up to a part in 10⁷
 naive, careful = kl(0 * tiny, tiny)[0], kl_forward(0 * tiny, tiny)[0]
-print(f"at logvar 1e-7: exact {exact:.2e}, naive {naive:.2e}, expm1 {careful:.2e}")
-assert abs(naive - exact) > 1e-3 * exact > abs(careful - exact) / 10
+print(f"at logvar 1e-7: exact {exact:.3e}, naive {naive:.3e}, expm1 {careful:.3e}")
+assert abs(careful / exact - 1) < 1e-7 and abs(naive / exact - 1) > 1e-3
 
 # %% [markdown]
 # ## A full covariance
 #
 # Nothing above needed the latents to be independent but the sum. Let $q =
 # \mathcal N(\mu, L L^\top)$, $L$ lower triangular with a positive diagonal. A
-# sample is $z = \mu + L \varepsilon$ with $\varepsilon \sim \mathcal N(0, I)$,
-# so $\det(L L^\top) = \prod_i L_{ii}^2$ and $(z - \mu)^\top (L L^\top)^{-1} (z
-# - \mu) = \varepsilon^\top \varepsilon$, whose mean is $Z$. And $z^\top z$ has
-# the mean $\mu^\top \mu + \operatorname{tr} L L^\top = \sum_j \mu_j^2 +
-# \sum_{ij} L_{ij}^2$. Put both into $\mathbb E_q [\log q - \log p]$:
+# sample is $z = \mu + L \varepsilon$ with $\varepsilon \sim \mathcal N(0, I)$.
+# The density of $q$ has two things in it. One is the determinant, and that of
+# a triangle is the product of its diagonal: $\det(L L^\top) = \prod_i
+# L_{ii}^2$. The other is $(z - \mu)^\top (L L^\top)^{-1} (z - \mu) =
+# \varepsilon^\top \varepsilon$, whose mean is $Z$. So
 #
-# $$\mathrm{KL}(q \,\|\, p) = \tfrac12 \Big( \sum_j \mu_j^2 + \sum_{ij} L_{ij}^2 - Z
-#   \Big) - \sum_i \log L_{ii}. \tag{8.6}$$
+# $$\begin{aligned}
+#   \mathbb E_q \log q &= -\tfrac Z2 \log 2\pi - \sum_i \log L_{ii}
+#     - \tfrac Z2, \\
+#   \mathbb E_q \log p &= -\tfrac Z2 \log 2\pi
+#     - \tfrac12 \Big( \sum_j \mu_j^2 + \sum_{ij} L_{ij}^2 \Big),
+#   \end{aligned}$$
+#
+# since $z^\top z$ has the mean $\mu^\top \mu + \operatorname{tr} L L^\top =
+# \sum_j \mu_j^2 + \sum_{ij} L_{ij}^2$. Subtract:
+#
+# $$\mathrm{KL}(q \,\|\, p) = \tfrac12 \Big( \sum_j \mu_j^2
+#   + \sum_{ij} L_{ij}^2 - Z \Big) - \sum_i \log L_{ii}. \tag{8.6}$$
 #
 # For a diagonal $L$ with $L_{jj} = \exp(\ell_j / 2)$ it is (8.4) again. Its
 # differential is $\sum_j \mu_j\, d\mu_j + \sum_{ij} L_{ij}\, dL_{ij} - \sum_i
-# dL_{ii} / L_{ii}$, and what stands before each $d$ is the gradient:
+# dL_{ii} / L_{ii}$, and what stands before each $d$ is the gradient ($[\,i =
+# j\,]$ is 1 on the diagonal, else 0):
 #
 # $$\bar\mu_j = \overline{\mathrm{KL}}\ \mu_j, \qquad
-#   \bar L_{ij} = \overline{\mathrm{KL}} \left( L_{ij} - [\,i = j\,] / L_{ii} \right).
-#   \tag{8.7}$$
+#   \bar L_{ij} = \overline{\mathrm{KL}}
+#     \left( L_{ij} - [\,i = j\,] / L_{ii} \right). \tag{8.7}$$
 
 # %%
 mu = rng.normal(size=(2, 4))
@@ -224,15 +251,15 @@ assert gradcheck(full_kl_forward, full_kl_backward, mu, L)
 # %% [markdown]
 # ## Use it: what a nat buys
 #
-# Think of (8.4) as a price list. To say *where* it is, a latent moves its mean;
-# to say it *precisely*, it shrinks its sigma. Left, moving the mean costs
-# quadratically. Right, halving sigma costs about $\log 2 \approx 0.69$ nats,
-# one bit, each further time, while a sigma above 1 buys nothing at all and is
-# paid for just the same.
+# Think of (8.4) as a price list. To say *where* it is, a latent moves its
+# mean; to say it *precisely*, it shrinks its sigma. Left, a mean that is moved
+# twice as far costs four times as much. Right, halving sigma costs about $\log
+# 2 \approx 0.69$ nats, one bit, each further time, while a sigma above 1 buys
+# nothing at all and is paid for just the same.
 
 # %%
 figure, (left, right) = sheet(
-    "Moving the mean costs its square; each halving of sigma costs one bit",
+    "Moving the mean costs half its square; each halving of sigma costs one bit",
     names=("To say where", "To say precisely"),
     columns=2,
     labels=("", "nats"),
@@ -243,8 +270,10 @@ left.plot(means, kl(means[:, None], 0 * means[:, None]), color=KL, lw=2)
 left.set_xlabel("mu, at sigma = 1")
 right.plot(sigmas, kl(0 * sigmas[:, None], np.log(sigmas**2)[:, None]), color=KL, lw=2)
 right.plot(sigmas, -np.log(sigmas) - 0.5, color=EXACT, lw=1, ls=":")
-right.text(2**-1.9, 1.4, "-log sigma - ½", color=EXACT, size=10)
+minus = "\N{MINUS SIGN}"
+right.text(2**-4.6, 3.35, f"{minus}log sigma {minus} ½", color=EXACT, size=10)
 right.set_xscale("log", base=2)
+right.set_xticks([1 / 64, 1 / 16, 1 / 4, 1], ["1/64", "1/16", "1/4", "1"])
 right.set_xlabel("sigma, at mu = 0")
 right.set_ylim(0, 4.5)
 left.set_ylim(0, 4.5)
@@ -269,14 +298,17 @@ figure, (axes,) = sheet(
     "With the sign of E1, the latent is driven away from the prior",
     labels=("step of gradient descent", "mu"),
 )
-for sign, colour, label in ((+1, ESTIMATE, "(8.4)"), (-1, WRONG, "as printed (E1)")):
+for sign, colour, label, y in (
+    (+1, ESTIMATE, "with (8.4)", 0.2),
+    (-1, WRONG, "as printed (E1)", 2.65),
+):
     mu, path = np.array([[0.5]]), []
     for _ in range(40):
         path.append(mu[0, 0])
         dmu, _ = kl_gradient(np.ones(1), mu, np.zeros((1, 1)))
         mu = mu - 0.05 * sign * dmu
     axes.plot(path, color=colour, lw=2)
-    axes.text(39, path[-1], label, color=colour, ha="right", va="bottom", size=11)
+    axes.text(31, y, label, color=colour, ha="right", va="bottom", size=11)
     assert (abs(path[-1]) < 0.1) == (sign > 0)
 show(
     figure,
@@ -288,8 +320,8 @@ show(
 # %% [markdown]
 # ## Exercise
 #
-# In `lessons/exercises/08_kl.py` write the KL of a posterior whose prior is not
-# $\mathcal N(0, I)$ but $\mathcal N(m, \operatorname{diag}(s^2))$, and its
+# In `lessons/exercises/08_kl.py` write the KL of a posterior whose prior is
+# not $\mathcal N(0, I)$ but $\mathcal N(m, \operatorname{diag}(s^2))$, and its
 # gradients. Then ask
 #
 # ```sh
