@@ -80,8 +80,8 @@ assert abs(total - 1) < 1e-4  # what lies outside of the square
 
 # %% [markdown]
 # It is a density over images, made of nothing but a bent line and some noise.
-# And look at the posterior of the point with the cross: the left arm made it, or the
-# right arm. No single code is the answer.
+# And look at the posterior of the point with the cross: the left arm made it,
+# or the right arm. No single code is the answer.
 
 # %%
 top = np.array([0.0, 1.0])
@@ -145,8 +145,8 @@ assert years > 1e12  # for one image; the universe has had 1.4e10 years
 #
 # **The evidence.** $x$ is a linear function of the Gaussian vector $(z, n)$,
 # and such a thing is Gaussian itself. Its mean is $b$. Its covariance is
-# $\mathbb E\,(zW + sn)^\top (zW + sn) = W^\top (\mathbb E\, z^\top z)\, W + s^2\,
-# \mathbb E\, n^\top n$, since $z$ and $n$ are independent:
+# $\mathbb E\,(zW + sn)^\top (zW + sn) = W^\top (\mathbb E\, z^\top z)\, W +
+# s^2\, \mathbb E\, n^\top n$, since $z$ and $n$ are independent:
 #
 # $$C = W^\top W + s^2 I, \qquad \log p(x) = -\tfrac12 \left[ D \log 2\pi
 #   + \log |C| + (x - b)\, C^{-1} (x - b)^\top \right]. \tag{6.3}$$
@@ -232,18 +232,20 @@ assert abs(by_grid - truth) < 1e-11
 # %% [markdown]
 # ## The best parameters, in closed form
 #
-# Which $W$, $b$, $s^2$ make the data most probable? Average (6.3) over the data.
-# Let $S$ be their covariance about their mean $\bar x$. The square splits into
-# $\operatorname{tr} C^{-1} S + (\bar x - b)\, C^{-1} (\bar x - b)^\top$, because
-# the deviations from $\bar x$ have mean zero. The second term is never negative
-# and only it knows $b$, so $b = \bar x$, and what remains to be made large is
+# Which $W$, $b$, $s^2$ make the data most probable? Average (6.3) over the
+# data. Let $S$ be their covariance about their mean $\bar x$. The square splits
+# into $\operatorname{tr} C^{-1} S + (\bar x - b)\, C^{-1} (\bar x - b)^\top$,
+# because the deviations from $\bar x$ have mean zero. The second term is never
+# negative and only it knows $b$, so $b = \bar x$, and what remains to be made
+# large is
 #
 # $$\overline{\log p} = -\tfrac12 \left[ D \log 2\pi + \log |C|
 #   + \operatorname{tr} C^{-1} S \right]. \tag{6.6}$$
 #
 # $W^\top W$ has rank $Z$ at most and no negative eigenvalue. So $C$ has $Z$
-# orthonormal axes $u_i$ with variances $\gamma_1 \ge \dots \ge \gamma_Z \ge
-# s^2$, and $s^2$ in all other directions; and every such choice is some $W$:
+# orthonormal axes $u_i$ with variances
+# $\gamma_1 \ge \dots \ge \gamma_Z \ge s^2$, and $s^2$ in all other directions;
+# and every such choice is some $W$:
 #
 # $$C = s^2 I + \sum_{i \le Z} (\gamma_i - s^2)\, u_i^\top u_i, \qquad
 #   C^{-1} = \tfrac{1}{s^2} I - \sum_{i \le Z} g_i\, u_i^\top u_i, \quad
@@ -252,20 +254,21 @@ assert abs(by_grid - truth) < 1e-11
 # (Multiply the two: along $u_i$ it is $\gamma_i \cdot 1/\gamma_i$, elsewhere
 # $s^2 \cdot 1/s^2$.)
 #
-# **The axes.** They matter only in $\operatorname{tr} C^{-1} S = \operatorname{tr}
-# S / s^2 - \sum_i g_i q_i$, where $q_i = u_i S u_i^\top$ is the data's variance
-# along $u_i$. We want $\sum g_i q_i$ large. The $g_i$ fall with $i$; with
-# $g_{Z+1} = 0$, sum by parts:
+# **The axes.** They matter only in $\operatorname{tr} C^{-1} S =
+# \operatorname{tr} S / s^2 - \sum_i g_i q_i$, where $q_i = u_i S u_i^\top$ is
+# the data's variance along $u_i$. We want $\sum g_i q_i$ large. The $g_i$ fall
+# with $i$; with $g_{Z+1} = 0$, sum by parts:
 #
 # $$\sum_{i \le Z} g_i q_i = \sum_{k \le Z} (g_k - g_{k+1})
 #   \left( q_1 + \dots + q_k \right). \tag{6.8}$$
 #
 # All weights are at least 0, so each bracket should be as large as it can be.
-# Let $v_j$ be the principal axes of the data, $S v_j^\top = \lambda_j v_j^\top$,
-# $\lambda_1 \ge \lambda_2 \ge \dots$ Then $q_1 + \dots + q_k = \sum_j w_j
-# \lambda_j$, where $w_j = \sum_{i \le k} (u_i v_j^\top)^2$ is the squared length
-# of what the directions $u_1, \dots, u_k$ see of $v_j$. That lies between 0 and 1, and
-# all $w_j$ add up to $k$. The most is had by spending the $k$ units on the $k$
+# Let $v_j$ be the principal axes of the data,
+# $S v_j^\top = \lambda_j v_j^\top$, $\lambda_1 \ge \lambda_2 \ge \dots$ Then
+# $q_1 + \dots + q_k = \sum_j w_j \lambda_j$, where
+# $w_j = \sum_{i \le k} (u_i v_j^\top)^2$ is the squared length of what the
+# directions $u_1, \dots, u_k$ see of $v_j$. That lies between 0 and 1, and all
+# $w_j$ add up to $k$. The most is had by spending the $k$ units on the $k$
 # largest $\lambda$: the bracket is at most $\lambda_1 + \dots + \lambda_k$, and
 # $u_i = v_i$ reaches this for all $k$ at once.
 #
@@ -275,18 +278,18 @@ assert abs(by_grid - truth) < 1e-11
 #   + \frac{\lambda_i}{\gamma_i} \right] + (D - Z) \log s^2
 #   + \frac{1}{s^2} \sum_{i > Z} \lambda_i. \tag{6.9}$$
 #
-# The derivative of $\log \gamma + \lambda / \gamma$ is $(\gamma - \lambda) /
-# \gamma^2$: down before $\gamma = \lambda$, up after it. So $\gamma_i =
-# \lambda_i$, and by the same derivative $s^2$ is the mean of what was left out.
-# It is no larger than any $\lambda_i$ kept, as (6.7) demands. Since $\gamma_i -
-# s^2$ is what $W^\top W$ has along $v_i$,
+# The derivative of $\log \gamma + \lambda / \gamma$ is
+# $(\gamma - \lambda) / \gamma^2$: down before $\gamma = \lambda$, up after it.
+# So $\gamma_i = \lambda_i$, and by the same derivative $s^2$ is the mean of
+# what was left out. It is no larger than any $\lambda_i$ kept, as (6.7)
+# demands. Since $\gamma_i - s^2$ is what $W^\top W$ has along $v_i$,
 #
 # $$\boxed{\ b = \bar x, \qquad s^2 = \frac{1}{D - Z} \sum_{i > Z} \lambda_i,
 #   \qquad W = R \begin{pmatrix} \sqrt{\lambda_1 - s^2}\ v_1 \\ \vdots \\
 #   \sqrt{\lambda_Z - s^2}\ v_Z \end{pmatrix}\ } \tag{6.10}$$
 #
-# with any rotation $R$, as $W^\top W$ doesn't feel it. Here is PCA again, now as
-# the solution of a problem about probability. What lesson 01 threw away has
+# with any rotation $R$, as $W^\top W$ doesn't feel it. Here is PCA again, now
+# as the solution of a problem about probability. What lesson 01 threw away has
 # become the noise.
 
 
@@ -391,7 +394,8 @@ assert difference.mean() / (difference.std() / np.sqrt(len(difference))) > 5
 # with Bayes in the form $p(x|z) / p(x) = p(z|x) / p(z)$:
 #
 # $$\operatorname{Var} \frac{\hat p}{p(x)} = \frac{\chi^2}{K}, \qquad
-#   \chi^2 = \mathbb E_{p(z)} \left( \frac{p(z|x)}{p(z)} \right)^2 - 1. \tag{6.12}$$
+#   \chi^2 = \mathbb E_{p(z)} \left( \frac{p(z|x)}{p(z)} \right)^2 - 1.
+#   \tag{6.12}$$
 #
 # This $\chi^2$ (the chi-square divergence) tells how unlike the prior the
 # posterior is. It is also the number of samples that make the relative error
@@ -445,8 +449,8 @@ assert np.expm1(20 * rate) > 1e11
 # $$\log p(x) - \mathbb E \log \hat p \approx \frac{\chi^2}{2K}. \tag{6.15}$$
 #
 # Check all three on a pPCA of the simplest kind: $W = 3I$, $s = 1$, as many
-# pixels as latents. Each posterior variance is $1 / (1 + 9) = 0.1$, and at $x =
-# \sqrt{10}$ each mean is $m$ of above.
+# pixels as latents. Each posterior variance is $1 / (1 + 9) = 0.1$, and at
+# $x = \sqrt{10}$ each mean is $m$ of above.
 
 # %%
 x1 = np.sqrt(10.0)
@@ -562,8 +566,8 @@ assert np.allclose(log_mean_exp(some, axis=1), -iwae_forward(recon, kl)[0], rtol
 # The two side by side, as the latents grow in number. All latents are alike, so
 # one draw of 30 serves for 1, 2, … 30 of them. The prior's million samples are
 # fine up to ten latents: there $\chi^2$ passes a million, just where (6.12)
-# said. Beyond, each further latent asks for 3.7 times as many. A hundred samples
-# from a $q$ half again too wide stay on the line.
+# said. Beyond, each further latent asks for 3.7 times as many. A hundred
+# samples from a $q$ half again too wide stay on the line.
 
 # %%
 LATENTS, repeats = 30, 10
@@ -654,23 +658,24 @@ assert abs(from_q - truth) < 2.5 and from_prior < truth - 20 and needed > 10
 # ## EM in one page
 #
 # If the posterior is known but the best parameters $\theta$ are not, there is a
-# classic. For every density $q$ and every $z$, (6.5) can be written
-# $\log p(x) = \log \frac{p(x, z)}{q(z)} + \log \frac{q(z)}{p(z|x)}$. Take the
-# mean over $q$:
+# classic. For every density $q$ and every $z$, (6.5) can be written $\log p(x)
+# = \log \frac{p(x, z)}{q(z)} + \log \frac{q(z)}{p(z|x)}$. Take the mean over
+# $q$:
 #
 # $$\log p_\theta(x) = \underbrace{\mathbb E_q \log
 #   \frac{p_\theta(x, z)}{q(z)}}_{\mathcal L(q, \theta)}
 #   + \underbrace{\mathbb E_q \log
 #   \frac{q(z)}{p_\theta(z|x)}}_{\mathrm{KL} \,\ge\, 0}. \tag{6.19}$$
 #
-# (The KL is not negative because $\log u \le u - 1$ at $u = p(z|x) / q(z)$ gives
-# $-\mathrm{KL} \le \mathbb E_q (u - 1) = 0$.) So $\mathcal L$ is a lower bound
-# of the evidence, and we can climb it by turns:
+# (The KL is not negative because $\log u \le u - 1$ at $u = p(z|x) / q(z)$
+# gives $-\mathrm{KL} \le \mathbb E_q (u - 1) = 0$.) So $\mathcal L$ is a lower
+# bound of the evidence, and we can climb it by turns:
 #
 # $$\begin{aligned}
 #   \text{E step:}\quad & q \leftarrow p_\theta(z|x)
 #   && \text{the KL is 0 and the bound touches the evidence,} \\
-#   \text{M step:}\quad & \theta \leftarrow \arg\max_\theta \mathcal L(q, \theta)
+#   \text{M step:}\quad & \theta \leftarrow
+#     \operatorname{arg\,max}_\theta\, \mathcal L(q, \theta)
 #   && \text{the bound rises, and the evidence stays above it.}
 #   \end{aligned} \tag{6.20}$$
 #
@@ -678,9 +683,9 @@ assert abs(from_q - truth) < 2.5 and from_prior < truth - 20 and needed > 10
 # it is at least the bound, which has not become less.
 #
 # For pPCA, the E step is (6.4) for each datum: means $m_i$ and one covariance
-# $V = \Lambda^{-1}$. For the M step, write $c_i = x_i - \bar x$. What depends on
-# $W$ and $s^2$ in $\mathcal L$, summed over $N$ data, is $-\tfrac12 [ND \log s^2 +
-# T / s^2]$ with
+# $V = \Lambda^{-1}$. For the M step, write $c_i = x_i - \bar x$. What depends
+# on $W$ and $s^2$ in $\mathcal L$, summed over $N$ data, is
+# $-\tfrac12 [ND \log s^2 + T / s^2]$ with
 #
 # $$T = \sum_i \mathbb E_q \| c_i - zW \|^2 = \sum_i \left( c_i c_i^\top
 #   - 2\, m_i W c_i^\top \right) + \operatorname{tr} W^\top M W, \qquad
@@ -762,10 +767,11 @@ show(
 # %% [markdown]
 # ## Exercise
 #
-# EM was invented for mixtures. There the latent is a label, $z \in \{1, \dots,
-# C\}$ with $p(z = c) = \pi_c$ and $p(x|z = c) = \mathcal N(\mu_c, \sigma_c^2)$,
-# one pixel. In `lessons/exercises/06_latent_variables.py` write $\log p(x)$, the
-# E step and the M step. Then ask
+# EM was invented for mixtures. There the latent is a label,
+# $z \in \{1, \dots, C\}$ with $p(z = c) = \pi_c$ and
+# $p(x|z = c) = \mathcal N(\mu_c, \sigma_c^2)$, one pixel. In
+# `lessons/exercises/06_latent_variables.py` write $\log p(x)$, the E step and
+# the M step. Then ask
 #
 # ```sh
 # numpyvae check 6
