@@ -22,7 +22,7 @@ from .pixels import Input, rows_of
 from .workers import Workers
 from .workspace import Workspace
 
-BLOCK = 500  # images that a thread takes at a time
+BLOCK = 500  # images that are drawn from one generator
 CHUNK = 250  # samples of an image that are decoded at once
 STREAM = 1  # beside the seed: noise of its own, not training's
 SAMPLED = Elbo(kl="sampled")
@@ -103,32 +103,31 @@ def likelihood(
     on a terminal.
     """
     count, draw = _blocks(model, images, binarize, seed, labels, NONE)
+    blocks = workers.map(draw, count)
     nlls = np.empty(len(images))
     bar = tqdm(
         total=len(images), unit="image", leave=False, disable=None if progress else True
     )
 
-    def estimate_block(i: int) -> None:
-        array = Workspace()
-        rng, x, given = draw(i)
-        for row in range(len(x)):
-            one = slice(row, row + 1)
-            label = given["labels"] if model.classes else None
-            logs = np.empty(samples)
-            for start in range(0, samples, CHUNK):
-                k = min(CHUNK, samples - start)
-                eps = rng.standard_normal((k, model.latent), np.float32)
-                forward = model.forward(
-                    rows_of(x, one), eps.astype(model.dtype, copy=False), array,
-                    SAMPLED, labels=label if label is None else label[one],
-                )  # fmt: skip
-                logs[start : start + k] = -(forward.recon + forward.kl)  # Eq. 15.1
-            peak = logs.max()
-            nlls[i * BLOCK + row] = -peak - np.log(np.exp(logs - peak).mean())
-            bar.update()
+    def estimate_image(n: int) -> None:
+        array, rng = Workspace(), np.random.default_rng([seed, STREAM, n])
+        _, x, given = blocks[n // BLOCK]
+        one = slice(n % BLOCK, n % BLOCK + 1)
+        x, label = rows_of(x, one), given["labels"]
+        label = None if label is None else label[one]
+        logs = np.empty(samples)
+        for start in range(0, samples, CHUNK):
+            k = min(CHUNK, samples - start)
+            eps = rng.standard_normal((k, model.latent), np.float32)
+            eps = eps.astype(model.dtype, copy=False)
+            forward = model.forward(x, eps, array, SAMPLED, labels=label)
+            logs[start : start + k] = -(forward.recon + forward.kl)  # Eq. 15.1
+        peak = logs.max()
+        nlls[n] = -peak - np.log(np.exp(logs - peak).mean())
+        bar.update()
 
     with bar:
-        workers.map(estimate_block, count)
+        workers.map(estimate_image, len(images))
     return Likelihood(float(nlls.mean()), float(nlls.std() / np.sqrt(len(nlls))))
 
 

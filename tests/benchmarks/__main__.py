@@ -104,6 +104,7 @@ def run(chosen: argparse.Namespace, folder: Path) -> int:
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="numpyvae-benchmarks-") as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/inductor"  # others' may be torn
         return run(options(), Path(folder))
 
 
