@@ -185,6 +185,25 @@ def build_parser() -> argparse.ArgumentParser:
         "--plot", metavar="PNG", help="draw errors against step sizes"
     )
 
+    text = (
+        "judge your answers to the exercises of the lessons, and say how one is wrong"
+    )
+    check = command("check", commands.check, text)
+    check.add_argument(
+        "numbers",
+        nargs="*",
+        type=int,
+        metavar="NN",
+        help="lessons whose exercises to judge (default: all, in a table)",
+    )
+    check.add_argument(
+        "--dir",
+        dest="folder",
+        default=".",
+        metavar="DIR",
+        help="a clone of numpyvae, or a folder in it (default: where you are)",
+    )
+
     command("presets", commands.presets, "list the presets")
     return top
 

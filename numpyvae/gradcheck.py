@@ -19,6 +19,7 @@ from numpy.exceptions import ComplexWarning
 
 from .derivative import complex_step, ridders
 from .errors import ArgumentError, expect_function, expect_numbers, expect_whole
+from .mistakes import Case, likely_mistake
 from .ops import Array
 from .rounding import EPS, Tracked
 
@@ -211,44 +212,11 @@ def _locate(
             excess[index] = np.inf
     index = np.unravel_index(np.argmax(np.nan_to_num(excess, nan=np.inf)), grad.shape)
     place = f"{name}[{', '.join(map(str, index))}]" if grad.ndim else name
+    mistake = likely_mistake([Case(grad, expected, {str(batch): batch})])
     return (
         f"{place}: backward says {grad[index]:.10g}, the derivative is "
-        f"{expected[index]:.10g}{likely_mistake(grad, expected, batch)}"
+        f"{expected[index]:.10g}{'; ' * bool(mistake)}{mistake}"
     )
-
-
-def likely_mistake(found: Array, expected: Array, batch: int) -> str:
-    """What a wrong gradient looks like beside the right one: "; ..." or nothing.
-
-    `batch` is B, for a sum that should be a mean.
-    """
-    ratio = _constant_ratio(found, expected)
-    if ratio is None:
-        square = found.ndim == 2 and found.shape == found.T.shape
-        if square and np.allclose(found.T, expected, rtol=1e-6):
-            return "; it is the transpose"
-        return ""
-    meanings = {
-        -1.0: "the sign is flipped",
-        2.0: "twice too large: a 1/2 is lost",
-        0.5: "half of it: a 1/2 too many",
-        float(batch): f"a sum over {batch} where a mean belongs",
-        1 / batch: f"a mean over {batch} where a sum belongs",
-    }
-    for known, meaning in meanings.items():
-        if abs(ratio / known - 1) < 1e-6:
-            return f"; the ratio is {ratio:.6g} everywhere: {meaning}"
-    return f"; the ratio is {ratio:.12g} everywhere"
-
-
-def _constant_ratio(found: Array, expected: Array) -> float | None:
-    """found / expected, if it is one number for all entries but those near 0."""
-    sizes = np.abs(expected)
-    mask = sizes > 1e-9 * sizes.max(initial=0)
-    if not mask.any():
-        return None
-    ratios = found[mask] / expected[mask]
-    return float(ratios[0]) if np.allclose(ratios, ratios[0], rtol=1e-6) else None
 
 
 def _fault_of_form(grad: Array, again: Array, x: Any, given: Any) -> str:

@@ -1,5 +1,6 @@
 """What each command does, once its options are known; returns the exit code."""
 
+from .checking import check
 from .classification import classify
 from .compare import compare
 from .evaluation import evaluate_run
@@ -9,6 +10,7 @@ from .proof import gradcheck
 from .training import presets, train
 
 __all__ = [
+    "check",
     "classify",
     "compare",
     "evaluate_run",
