@@ -1,12 +1,13 @@
 """The pool: results in order, errors told, BLAS kept to a thread and given back."""
 
+import sys
 import threading
 from collections.abc import Callable
 
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from numpyvae.workers import Workers, available_cores
+from numpyvae.workers import SWITCH_SECONDS, Workers, available_cores
 
 BOUND = 30  # seconds until a thread that waits in vain gives up
 
@@ -110,3 +111,16 @@ def test_threads_end_with_the_block() -> None:
 
 def test_there_is_a_core_to_run_on() -> None:
     assert available_cores() >= 1
+
+
+@pytest.mark.parametrize("end", [leave, leave_by_an_error])
+def test_the_interval_of_the_gil_is_given_back(
+    end: Callable[[Workers], None],
+) -> None:
+    before = sys.getswitchinterval()
+    with Workers(2):
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
+    end(Workers(2))
+    assert sys.getswitchinterval() == before
+    with Workers(1):
+        assert sys.getswitchinterval() == before  # nobody waits

@@ -104,7 +104,8 @@ def run(chosen: argparse.Namespace, folder: Path) -> int:
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="numpyvae-benchmarks-") as folder:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/inductor"  # others' may be torn
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/inductor"  # an old one may
+        # hold half a file of a process that was killed
         return run(options(), Path(folder))
 
 
