@@ -75,7 +75,8 @@ def _constant_ratio(found: Array, expected: Array) -> float | None:
 
 def _offset(cases: Sequence[Case]) -> str:
     """Whether one number was added everywhere, or left out."""
-    apart = np.concatenate([(case.found - case.expected).ravel() for case in cases])
+    with np.errstate(invalid="ignore"):  # infinity from infinity
+        apart = np.concatenate([(case.found - case.expected).ravel() for case in cases])
     if not apart.size or not np.allclose(apart, apart[0], rtol=CLOSE):
         return ""
     return f"it is {abs(apart[0]):.12g} too {'large' if apart[0] > 0 else 'small'}"

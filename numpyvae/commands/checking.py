@@ -9,7 +9,7 @@ from pathlib import Path
 from ..exercises import CORRECT, UNWRITTEN, Exercise, Verdict, choose, find_exercises
 from ..exercises import judge as judged
 
-WIDTH = 80
+WRAP = textwrap.TextWrapper(80, initial_indent=6 * " ", subsequent_indent=8 * " ")
 
 
 def check(numbers: Sequence[int], folder: str) -> int:
@@ -32,8 +32,7 @@ def tell(exercise: Exercise, verdicts: list[Verdict]) -> bool:
     for name, status, hints in verdicts:
         print(f"  {status:17}{name}")
         for hint in hints:
-            print(textwrap.fill(hint, WIDTH, initial_indent=" " * 6,
-                                subsequent_indent=" " * 6))  # fmt: skip
+            print(WRAP.fill(hint))
     return all(verdict.status == CORRECT for verdict in verdicts)
 
 
