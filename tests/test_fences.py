@@ -57,7 +57,7 @@ COMMAND_LINE = {"commands", "cli", "__main__"}
 PICTURES_AND_RUNS = COMMAND_LINE | {"figures", "runs"}
 TRAINING = PICTURES_AND_RUNS | {"train", "settings", "evaluate"}
 TRAINING |= {"checkpoint", "workers"}
-CHECKS = {"gradcheck", "rounding", "selfcheck"}
+CHECKS = {"gradcheck", "rounding", "selfcheck", "mistakes", "trials", "exercises"}
 MODELS = TRAINING | CHECKS | {"models", "networks", "layers", "params", "backends"}
 MATHEMATICS = {"ops", "conv", "gaussian", "likelihoods", "optim", "kernels", "jit"}
 MATHEMATICS |= {"conv_kernels", "pixels", "objectives", "posteriors", "workspace"}
@@ -67,7 +67,7 @@ FENCES = {
     **dict.fromkeys(MATHEMATICS, MODELS | {"datasets"}),
     "datasets": MODELS | (MATHEMATICS - {"jit"}),
     **dict.fromkeys(["models", "networks", "layers", "params"], TRAINING | CHECKS),
-    **dict.fromkeys(["gradcheck", "rounding"], MODELS - CHECKS),
+    **dict.fromkeys(CHECKS - {"selfcheck"}, MODELS - CHECKS),
     **dict.fromkeys(["train", "evaluate"], PICTURES_AND_RUNS),
     **dict.fromkeys(["figures", "checkpoint", "runs"], COMMAND_LINE),
 }

@@ -24,7 +24,8 @@ import numpy as np
 
 def prior_kl(mu, logvar, m, s):
     square = (mu - m) ** 2 + np.exp(logvar)  # E (z - m)², (B, Z)
-    return ((square / s**2 - 1 - logvar) / 2 + np.log(s)).sum(axis=1)
+    kl = ((square / s**2 - 1 - logvar) / 2 + np.log(s)).sum(axis=1)
+    return kl
 
 
 def prior_kl_backward(dkl, mu, logvar, m, s):
@@ -39,8 +40,7 @@ def prior_kl_backward(dkl, mu, logvar, m, s):
 
 def draw(rng, B, Z):
     mu, logvar = rng.normal(size=(B, Z)), rng.normal(size=(B, Z))
-    m, s = rng.normal(size=Z), np.exp(rng.normal(size=Z))
-    return mu, logvar, m, s
+    return mu, logvar, rng.normal(size=Z), rng.uniform(0.5, 2, size=Z)
 
 
 def draw_backward(rng, B, Z):
