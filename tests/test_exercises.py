@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpyvae import cli, gradcheck
+from numpyvae import cli
 from numpyvae.exercises import (
     CORRECT,
     UNWRITTEN,
     WRONG,
     Exercise,
     Verdict,
+    check_pair,
     compare,
     find_exercises,
     judge,
@@ -85,14 +86,14 @@ def test_the_solution_s_gradients_are_derivatives(name: str) -> None:
     draws = load(EXERCISES[name].solution).EXERCISES
     for forward, backward in pairs(draws):
         for problem in problems(forward, draws[forward]):
-            report = gradcheck(forward, backward, *problem.args)
+            report = check_pair(forward, backward, problem.args)
             assert report, report
     given = vars(load(EXERCISES[name].stub))
     for backward, draw in draws.items():
         forward = given.get(backward.__name__.removesuffix("_backward"), backward)
         if forward.__name__ not in draws_of(load(EXERCISES[name].solution)):
             for problem in problems(backward, draw):
-                report = gradcheck(forward, backward, *problem.args[1:])
+                report = check_pair(forward, backward, problem.args[1:])
                 assert report, report
 
 
