@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import ArgumentError, DataError, NumpyvaeError
+from .errors import ArgumentError, DataError
 from .gradcheck import Report, gradcheck
 from .trials import Function, Problem, hints, problems, what_was_raised
 
@@ -180,7 +180,7 @@ def _fits(stub: ModuleType, forward: str, backward: str, tried: list[Problem]) -
         mine = stub.__dict__[forward], stub.__dict__[backward]
         with np.errstate(all="ignore"):
             return all(check_pair(*mine, problem.args).ok for problem in tried)
-    except (NumpyvaeError, ArithmeticError, TypeError, ValueError, LookupError):
+    except Exception:  # the reader's code, given what only gradcheck gives
         return False
 
 

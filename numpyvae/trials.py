@@ -117,7 +117,7 @@ def what_was_raised(error: BaseException, path: Path) -> str:
         if frame.filename == str(path):
             line, text = frame.lineno, frame.line or ""
     place = f"; line {line} of {path.name}: {text}" if line else ""
-    return f"it raises {type(error).__name__}: {told}{place}"
+    return f"it raises {type(error).__name__}{': ' * bool(told)}{told}{place}"
 
 
 def _answer(
