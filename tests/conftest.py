@@ -1,10 +1,13 @@
-"""What every test shares: hypothesis profiles, a generator, a mirror of MNIST."""
+"""What tests share: hypothesis profiles, a mirror of MNIST, the lessons once run."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pooch
@@ -13,6 +16,9 @@ from hypothesis import Phase, settings
 from mirror import RAW, SERVED, Mirror, sha256
 
 from numpyvae.datasets import mnist
+
+if TYPE_CHECKING:
+    from lessons.builder.run import Run
 
 # The same examples on every run and machine. They are small from the start, and to
 # shrink them would make a wrong gradient take minutes to be told.
@@ -70,3 +76,31 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     monkeypatch.setattr(mnist, "DOWNLOADS", table)
     return tmp_path / "numpyvae" / "mnist"
+
+
+@dataclass(frozen=True)
+class Built:
+    """The lessons' runs by number, and the folder of the site made from them."""
+
+    runs: "dict[str, Run]"
+    site: Path
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """All lessons, run at small sizes with warnings as errors, and their site."""
+    from lessons.builder.run import run
+    from lessons.builder.script import read
+    from lessons.builder.site import write_site
+
+    folder = Path(__file__).parents[1] / "lessons"
+    lessons = [read(path) for path in sorted(folder.glob("[0-9][0-9]_*.py"))]
+    site = tmp_path_factory.mktemp("site")
+    figures = site / "figures"
+    figures.mkdir()
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setenv("NUMPYVAE_FAST", "1")
+        patch.setenv("PYTHONWARNINGS", "error")
+        runs = list(pool.map(lambda lesson: run(lesson, figures), lessons))
+    write_site(lessons, runs, folder / "ERRATA.md", site)
+    return Built({each.lesson.number: each for each in runs}, site)
