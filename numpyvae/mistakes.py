@@ -32,13 +32,13 @@ def likely_mistake(cases: Sequence[Case]) -> str:
     told = [case for case in cases if case.expected.any() or case.found.any()]
     ratios = [_constant_ratio(case.found, case.expected) for case in told]
     known = [ratio for ratio in ratios if ratio is not None]
-    if not known or len(known) < len(ratios):
-        return "it is the transpose" if _is_transposed(cases) else _offset(cases)
-    factor, meaning = _meaning(known, [case.sizes for case in told])
-    if factor:
-        return f"the ratio is {factor} everywhere: {meaning}"
-    same = np.allclose(known, known[0], rtol=CLOSE)
-    return f"the ratio is {known[0]:.12g} everywhere" if same else ""
+    if known and len(known) == len(ratios):
+        factor, meaning = _meaning(known, [case.sizes for case in told])
+        if factor:
+            return f"the ratio is {factor} everywhere: {meaning}"
+        if np.allclose(known, known[0], rtol=CLOSE):
+            return f"the ratio is {known[0]:.12g} everywhere"
+    return "it is the transpose" if _is_transposed(cases) else _offset(cases)
 
 
 def _meaning(ratios: list[float], sizes: list[Mapping[str, int]]) -> tuple[str, str]:
