@@ -796,7 +796,7 @@ axes.plot([floor, floor], [-0.5, len(rungs) - 0.3], color=EXACT, lw=1.5, ls=":")
 longest = max(best)
 for name, place, value, guess in zip(rungs, places, best, guesses, strict=True):
     right = value if math.isnan(guess) else max(value, guess)
-    axes.text(right + longest / 40, place, f"{name}, {value:.1f}",
+    axes.text(right + longest / 25, place, f"{name}, {value:.1f}",
               color=EXACT, va="center", size=11)  # fmt: skip
 axes.text(floor, len(rungs) - 0.25, f"floor {floor:.1f}", color=EXACT, size=10,
           ha="center", va="bottom")  # fmt: skip
