@@ -36,7 +36,8 @@ rng = np.random.default_rng(1)
 #
 # $$L = \mathbb E_{x} \left[ \lVert x - \hat x \rVert^2 \right] \approx
 #   \frac1N \sum_{i=1}^N \sum_{d=1}^D \left( x_{id} - \hat x_{id} \right)^2,
-#   \qquad \hat x = \mathrm{decoder}_\theta(\mathrm{encoder}_\phi(x)). \tag{1.1}$$
+#   \qquad \hat x = \mathrm{decoder}_\theta(\mathrm{encoder}_\phi(x)).
+#   \tag{1.1}$$
 #
 # A sum over pixels, a mean over images: this rule holds in the whole project.
 # An image is a *row*, so a data set is a matrix $X$ of shape $(N, D)$.
@@ -62,7 +63,8 @@ print(f"answer it with the mean image: {loss(images, mean):6.2f}")
 #
 # Take both functions linear, each with a bias:
 #
-# $$z = x\, W_\phi + b_\phi, \qquad \hat x = z\, W_\theta + b_\theta, \tag{1.2}$$
+# $$z = x\, W_\phi + b_\phi, \qquad \hat x = z\, W_\theta + b_\theta,
+#   \tag{1.2}$$
 #
 # $W_\phi$ of shape $(D, Z)$, $W_\theta$ of shape $(Z, D)$. (The notes write
 # images as columns, and tie the two: $W_\phi = U$, $W_\theta = U^\top$, no
@@ -74,8 +76,8 @@ print(f"answer it with the mean image: {loss(images, mean):6.2f}")
 # All that the two biases do is $c$, and $b_\theta$ alone can make it anything.
 # So minimise over $c$ first, at whatever $P$:
 #
-# $$\frac{\partial L}{\partial c} = -\frac2N \sum_i \left( x_i - x_i P - c \right)
-#   = 0 \quad\Longrightarrow\quad c = m - m P, \qquad
+# $$\frac{\partial L}{\partial c} = -\frac2N \sum_i \left( x_i - x_i P
+#   - c \right) = 0 \quad\Longrightarrow\quad c = m - m P, \qquad
 #   m = \frac1N \sum_i x_i. \tag{1.4}$$
 #
 # Insert it: $x - \hat x = (x - m) - (x - m) P$. **The best bias centres the
@@ -156,7 +158,7 @@ assert np.allclose(outside + inside, both, rtol=1e-12)
 # $S = \sum_i \lambda_i v_i v_i^\top$. Then
 #
 # $$\operatorname{tr} S Q = \sum_{i=1}^D \lambda_i q_i, \qquad
-#   q_i = v_i^\top Q\, v_i = \lVert Q v_i \rVert^2, \qquad 0 \le q_i \le 1, \qquad
+#   q_i = v_i^\top Q\, v_i = \lVert Q v_i \rVert^2, \quad 0 \le q_i \le 1, \quad
 #   \sum_{i=1}^D q_i = \operatorname{tr} Q = r \le Z. \tag{1.8}$$
 #
 # (A projection never makes a vector longer, so $q_i \le 1$. The trace of a
@@ -278,7 +280,8 @@ assert np.isclose(angle(V.T, W_theta), largest_angle(V.T, W_theta), rtol=1e-12)
 # jd}$ and $z_{ij} = \sum_c x_{ic} W_{\phi, cj}$, so
 #
 # $$\begin{aligned}
-#   \bar W_{\theta, jd} &= \frac2N \sum_i z_{ij} \left( \hat x_{id} - x_{id} \right)
+#   \bar W_{\theta, jd} &= \frac2N \sum_i
+#     z_{ij} \left( \hat x_{id} - x_{id} \right)
 #   &&\Longleftrightarrow& \bar W_\theta &= \tfrac2N\, z^\top (\hat x - x), \\
 #   \bar W_{\phi, cj} &= \frac2N \sum_i x_{ic}
 #     \sum_d \left( \hat x_{id} - x_{id} \right) W_{\theta, jd}
@@ -390,7 +393,8 @@ assert never.any() and np.array_equal(W_phi[never], start[never])
 # is $S (W_\phi W_\theta W_\theta^\top - W_\theta^\top) = 0$, which the second
 # satisfies:
 #
-# $$W_\theta \leftarrow \left( W_\phi^\top S\, W_\phi \right)^{-1} W_\phi^\top S,
+# $$W_\theta \leftarrow
+#   \left( W_\phi^\top S\, W_\phi \right)^{-1} W_\phi^\top S,
 #   \qquad
 #   W_\phi \leftarrow W_\theta^\top \left( W_\theta W_\theta^\top \right)^{-1}.
 #   \tag{1.15}$$
@@ -502,8 +506,8 @@ show(
 #   = \bar W_\theta\, W_\theta^\top. \tag{1.17}$$
 #
 # A small step of descent changes $W_\phi^\top W_\phi$ and $W_\theta
-# W_\theta^\top$ by the same matrix, so their difference stays what it was: close
-# to 0, if the start is small. Then $A A^\top \approx A^{-\top} A^{-1}$ by
+# W_\theta^\top$ by the same matrix, so their difference stays what it was:
+# close to 0, if the start is small. Then $A A^\top \approx A^{-\top} A^{-1}$ by
 # (1.11), which only $A A^\top \approx I$ solves. Descent from a small start
 # finds a tied solution (1.12), though nothing ties it.
 

@@ -79,9 +79,10 @@ assert np.isclose(((x + w + h) * 3 * (w + h) - u * v) / h, dw, rtol=1e-5)
 #
 # $$\bar a_{im} = \bar y_{im}\, f'(a_{im}). \tag{2.2}$$
 #
-# Next, $a_{im} = \sum_n x_{in} W_{nm} + b_m$. A product changes by the change of
-# each factor times the other: $da_{im} = \sum_n \left( dx_{in} W_{nm} + x_{in}\,
-# dW_{nm} \right) + db_m$. Put into $dL = \sum_{im} \bar a_{im}\, da_{im}$:
+# Next, $a_{im} = \sum_n x_{in} W_{nm} + b_m$. A product changes by the change
+# of each factor times the other: $da_{im} = \sum_n \left( dx_{in} W_{nm} +
+# x_{in}\, dW_{nm} \right) + db_m$. Put into $dL = \sum_{im} \bar a_{im}\,
+# da_{im}$:
 #
 # $$dL = \sum_{nm} \Big( \sum_i x_{in}\, \bar a_{im} \Big) dW_{nm}
 #   + \sum_m \Big( \sum_i \bar a_{im} \Big) db_m
@@ -195,8 +196,8 @@ show(
 #
 # Another way to see the same. For one image (a row), let a layer's Jacobian be
 # the matrix $J_{nm} = \partial y_m / \partial x_n$, so that $dy = dx\, J$. Then
-# $dL = \sum_m \bar y_m\, dy_m = dx\, J\, \bar y^\top$, and so $\bar x = \bar y\,
-# J^\top$. Three layers in a row, $dy = dx\, J_1 J_2 J_3$, make
+# $dL = \sum_m \bar y_m\, dy_m = dx\, J\, \bar y^\top$, and so $\bar x = \bar
+# y\, J^\top$. Three layers in a row, $dy = dx\, J_1 J_2 J_3$, make
 #
 # $$\bar x = \Big( \big( \bar y\, J_3^\top \big) J_2^\top \Big) J_1^\top.$$
 #
@@ -217,8 +218,8 @@ assert np.allclose(backward_mode, forward_mode, atol=1e-12)
 # And nobody ever writes a Jacobian down. That of $y$ by $W$ has an entry for
 # each pair of an entry of $y$ and one of $W$: for a layer $784 \to 400$ and a
 # batch of 128 that is $51{,}200 \times 313{,}600$, or 128 gigabytes of doubles,
-# nearly all of them zero. (2.3) is its product with $\bar a$, without it. On the
-# small layer it fits:
+# nearly all of them zero. (2.3) is its product with $\bar a$, without it. On
+# the small layer it fits:
 
 # %%
 jacobian = np.zeros((B * M, N * M))  # of a by W: a_im depends on W_nm alone
@@ -283,10 +284,10 @@ assert np.array_equal(softplus(a), activate(a, "softplus"))
 #
 # One by one. Relu is $a$ or 0, with the slope 1 or 0 (at the kink itself it has
 # none; 0 is our choice). Tanh is $s/c$ with $s' = c$ and $c' = s$ (sinh and
-# cosh), so its slope is $(c \cdot c - s \cdot s)/c^2 = 1 - y^2$. The sigmoid's is
-# $\exp(-a) / (1 + \exp(-a))^2$, one factor of which is $y$ and the other
-# $\exp(-a) / (1 + \exp(-a)) = 1 - y$. The softplus's is $\exp a / (1 + \exp a) =
-# \sigma(a) = 1 - 1/(1 + \exp a)$, and $\exp y = 1 + \exp a$.
+# cosh), so its slope is $(c \cdot c - s \cdot s)/c^2 = 1 - y^2$. The sigmoid's
+# is $\exp(-a) / (1 + \exp(-a))^2$, one factor of which is $y$ and the other
+# $\exp(-a) / (1 + \exp(-a)) = 1 - y$. The softplus's is $\exp a / (1 + \exp a)
+# = \sigma(a) = 1 - 1/(1 + \exp a)$, and $\exp y = 1 + \exp a$.
 
 # %%
 slopes = {
@@ -328,17 +329,17 @@ for name in ACTIVATIONS:
 #   \tag{2.11}$$
 #
 # Where does (2.10) come from? Unroll (2.9). A gradient $g_s$ entered with the
-# weight $1 - \beta_1$ and has been multiplied by $\beta_1$ in each of the $t - s$
-# steps since: $m_t = (1 - \beta_1) \sum_{s=1}^t \beta_1^{t-s} g_s$. If all $g_s$
-# have the same mean $\mathbb E\, g$, then
+# weight $1 - \beta_1$ and has been multiplied by $\beta_1$ in each of the $t -
+# s$ steps since: $m_t = (1 - \beta_1) \sum_{s=1}^t \beta_1^{t-s} g_s$. If all
+# $g_s$ have the same mean $\mathbb E\, g$, then
 #
 # $$\mathbb E\, m_t = (1 - \beta_1)\, \mathbb E\, g \sum_{s=1}^t \beta_1^{t-s}
 #   = (1 - \beta_1)\, \frac{1 - \beta_1^t}{1 - \beta_1}\, \mathbb E\, g
 #   = (1 - \beta_1^t)\, \mathbb E\, g,$$
 #
 # a geometric sum. What is missing from 1 is the weight of the zero it began
-# with. Dividing by $1 - \beta_1^t$ makes $\hat m$ unbiased from the first step on,
-# and the same with $g^2$ does so for $\hat v$. Ask Monte Carlo:
+# with. Dividing by $1 - \beta_1^t$ makes $\hat m$ unbiased from the first step
+# on, and the same with $g^2$ does so for $\hat v$. Ask Monte Carlo:
 
 # %%
 beta1, beta2, steps, runs = 0.9, 0.999, 5, full_or_fast(200_000, 20_000)
@@ -355,8 +356,8 @@ for name, estimate in (("m", m), ("m hat", m / (1 - beta1**steps))):
 # %% [markdown]
 # The correction does not make the first steps longer, as one might think, but
 # *shorter*. In step 1, $\hat m = g$ and $\hat v = g^2$, so the step is $\eta$
-# times the sign of $g$. Without the correction it would be $0.1\, g / (\sqrt{0.001}\,
-# |g|) = 3.16$ times as long.
+# times the sign of $g$. Without the correction it would be $0.1\, g /
+# (\sqrt{0.001}\, |g|) = 3.16$ times as long.
 
 
 # %%
@@ -440,13 +441,14 @@ assert (signal["(2.12)"] ** 2).mean() < 0.01 < (signal["He"] ** 2).mean()
 # ## A valley: what SGD can't, and what Adam can't
 #
 # Near a minimum a loss is a bowl, $L = \tfrac12 \sum_i \lambda_i e_i^2$, where
-# $e_i$ is the distance from the minimum along its axis $i$ and $\lambda_i > 0$ the
-# curvature there. The gradient is $\lambda_i e_i$, and a step of (2.8) makes
+# $e_i$ is the distance from the minimum along its axis $i$ and $\lambda_i > 0$
+# the curvature there. The gradient is $\lambda_i e_i$, and a step of (2.8)
+# makes
 #
 # $$e_i \leftarrow (1 - \eta \lambda_i)\, e_i. \tag{2.14}$$
 #
-# It shrinks if $|1 - \eta \lambda_i| < 1$. So the *steepest* direction limits the
-# step, and the *flattest* sets the pace:
+# It shrinks if $|1 - \eta \lambda_i| < 1$. So the *steepest* direction limits
+# the step, and the *flattest* sets the pace:
 #
 # $$\eta < \frac{2}{\lambda_{\max}}, \qquad
 #   \eta^* = \frac{2}{\lambda_{\min} + \lambda_{\max}}: \quad
@@ -454,9 +456,9 @@ assert (signal["(2.12)"] ** 2).mean() < 0.01 < (signal["He"] ** 2).mean()
 #   \kappa = \frac{\lambda_{\max}}{\lambda_{\min}}. \tag{2.15}$$
 #
 # ($\eta^*$ makes both ends equally slow, $1 - \eta \lambda_{\min} = \eta
-# \lambda_{\max} - 1$; any other makes one of them slower.) With $\kappa = 100$ the
-# slowest part shrinks by 2 % a step. Adam divides each coordinate by the size of
-# its own gradient. Scale the gradient of one coordinate by $c > 0$, and
+# \lambda_{\max} - 1$; any other makes one of them slower.) With $\kappa = 100$
+# the slowest part shrinks by 2 % a step. Adam divides each coordinate by the
+# size of its own gradient. Scale the gradient of one coordinate by $c > 0$, and
 #
 # $$m \to c\, m, \quad v \to c^2 v, \quad \frac{\hat m}{\sqrt{\hat v}} \to
 #   \frac{c\, \hat m}{c \sqrt{\hat v}} = \frac{\hat m}{\sqrt{\hat v}}:
@@ -684,16 +686,16 @@ show(
 # Where several lower halves would do, it draws their average, in grey. That is
 # not a fault of the gradients. It is what squared error asks for, and lesson 04
 # is about it. And how do we know that a gradient is right, beyond a loss that
-# falls? This project began by reading fourteen VAEs with gradients by hand. None
-# checked them by differences, and seven were wrong. Hence lesson 03.
+# falls? This project began by reading fourteen VAEs with gradients by hand.
+# None checked them by differences, and seven were wrong. Hence lesson 03.
 #
 # ## Exercise
 #
 # In `lessons/exercises/02_backpropagation.py` write two backward passes. In a
 # residual layer, $y = x + \tanh(xW + b)$, one variable is used twice. Layer
-# normalisation, $y = (x - m)/s$ with the mean $m$ and the standard deviation $s$
-# of each row, uses every variable everywhere: the rule is the same, and what
-# comes out is short. Then ask
+# normalisation, $y = (x - m)/s$ with the mean $m$ and the standard deviation
+# $s$ of each row, uses every variable everywhere: the rule is the same, and
+# what comes out is short. Then ask
 #
 # ```sh
 # numpyvae check 2
