@@ -222,7 +222,7 @@ assert found["tape, float64"][0] < 1e-12
 
 # %%
 figure, (axes,) = sheet(
-    f"Forward writes {len(tape)} values left to right; backward reads them right to left",
+    f"Forward writes {len(tape)} values rightwards; backward reads them leftwards",
     height=2.3,
 )
 used = np.zeros(len(tape), int)
