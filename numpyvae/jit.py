@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -29,7 +31,16 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Cache(FunctionCache):
-    """numba's cache, of which a damaged file or a full disk is no error."""
+    """numba's cache, but stale after any edit, and no error when damaged or full.
+
+    A kernel that calls another one holds its code; numba looks at the caller's file
+    alone, and would go on with what the other was before.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        """Raises RuntimeError where there is no place for files."""
+        super().__init__(function)
+        self._cache_file._source_stamp = _stamp(Path(__file__).parent)
 
     def load_overload(self, *key: Any) -> Any:
         """The compiled code; None, and an empty cache, if it can't be read."""
@@ -44,3 +55,10 @@ class _Cache(FunctionCache):
         """Keep the compiled code if the disk lets us."""
         with suppress(OSError):
             super().save_overload(*key_and_code)
+
+
+@cache
+def _stamp(folder: Path) -> tuple[tuple[str, float, int], ...]:
+    """The time and size of each source file: what a cache was compiled from."""
+    files = [(path.name, path.stat()) for path in sorted(folder.glob("*.py"))]
+    return tuple((name, info.st_mtime, info.st_size) for name, info in files)

@@ -19,7 +19,7 @@ from .pixels import ActivePixels, Input
 
 
 @jit
-def _list_images(columns, starts, images, image_starts):
+def list_images(columns, starts, images, image_starts):
     """Transpose the list: pixel j is active in images[image_starts[j]:...[j + 1]]."""
     image_starts[:] = 0
     for a in range(columns.shape[0]):
@@ -35,7 +35,7 @@ def _list_images(columns, starts, images, image_starts):
 
 
 @jit
-def _sum_rows(table, picks, starts, sums):
+def sum_rows(table, picks, starts, sums):
     """sums[i] = the sum of table[picks[starts[i]:starts[i + 1]]], eight rows a pass."""
     width = table.shape[1]
     for i in range(sums.shape[0]):
@@ -72,7 +72,7 @@ def dense_forward(
     """`ops.dense_forward`; of binary x, only the active pixels' rows of W are read."""
     y = np.empty((len(x), W.shape[1]), W.dtype) if out is None else out
     if isinstance(x, ActivePixels):
-        _sum_rows(W, x.columns, x.starts, y)
+        sum_rows(W, x.columns, x.starts, y)
     else:
         np.matmul(x, W, out=y)
     add_bias_and_activate(y, b, activation)
@@ -165,8 +165,8 @@ def _weight_gradients(x: Input, da: Array, dW: Array, db: Array) -> None:
     if isinstance(x, ActivePixels):
         images = np.empty(len(x.columns), np.int32)
         image_starts = np.empty(x.width + 1, np.int32)
-        _list_images(x.columns, x.starts, images, image_starts)
-        _sum_rows(da, images, image_starts, dW)
+        list_images(x.columns, x.starts, images, image_starts)
+        sum_rows(da, images, image_starts, dW)
     else:
         np.matmul(x.T, da, out=dW)
     np.add.reduce(da, axis=0, out=db)

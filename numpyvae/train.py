@@ -23,6 +23,7 @@ from .datasets import Dataset
 from .datasets.binarize import Batches
 from .errors import ArgumentError, DivergedError
 from .evaluate import Evaluation, draw_input, evaluate
+from .fused import FusedShard, fits
 from .models import VAE
 from .ops import Array
 from .optim import Adam
@@ -72,7 +73,8 @@ class Trainer:
                 f"model: found {model.pixels} pixels, expected {data.pixels} "
                 f"as in the images of {data.name!r}"
             )
-        model.expect(settings.objective(0))
+        objective = settings.objective(0)
+        model.expect(objective)
         if model.likelihood.pixels == "grey" and settings.binarize != "none":
             raise ArgumentError(
                 f"binarize: found {settings.binarize!r} with the likelihood "
@@ -95,6 +97,9 @@ class Trainer:
         self.grads = np.empty((SHARDS, size), model.dtype)
         self.shard_grads = [model.params.like(grad) for grad in self.grads]
         self.workspaces = [Workspace() for _ in range(SHARDS)]
+        self.fused: list[FusedShard] = []
+        if self.batches.binary and not self.corruption and fits(model, objective):
+            self.fused = [FusedShard(model, grads) for grads in self.shard_grads]
         self.parts = [_shard(size, s) for s in range(SHARDS)]
         self.records: list[EpochRecord] = []
         self.start, self.recon, self.kl, self.seconds = 0, 0.0, 0.0, 0.0
@@ -168,6 +173,10 @@ class Trainer:
             eps = rng.standard_normal(
                 (len(shard) * objective.samples, model.latent), np.float32
             ).astype(model.dtype, copy=False)
+            if self.fused:
+                recon, kl = self.fused[s](x, eps, objective, len(rows))
+                if math.isfinite(recon + kl):
+                    return recon, kl, ""
             forward = model.forward(x, eps, array, objective, labels=labels, seen=seen)
             model.backward(
                 eps, forward, self.shard_grads[s], objective, len(rows), array

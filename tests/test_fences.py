@@ -56,12 +56,12 @@ def reached_from(name: str) -> set[str]:
 COMMAND_LINE = {"commands", "cli", "__main__"}
 PICTURES_AND_RUNS = COMMAND_LINE | {"figures", "runs"}
 TRAINING = PICTURES_AND_RUNS | {"train", "settings", "evaluate"}
-TRAINING |= {"checkpoint", "workers"}
+TRAINING |= {"checkpoint", "workers", "fused"}
 CHECKS = {"gradcheck", "rounding", "selfcheck", "mistakes", "trials", "exercises"}
 MODELS = TRAINING | CHECKS | {"models", "networks", "layers", "params", "backends"}
 MATHEMATICS = {"ops", "conv", "gaussian", "likelihoods", "optim", "kernels", "jit"}
 MATHEMATICS |= {"conv_kernels", "pixels", "objectives", "posteriors", "workspace"}
-MATHEMATICS |= {"classify"}
+MATHEMATICS |= {"classify", "blas"}
 # Who must not reach whom.
 FENCES = {
     **dict.fromkeys(MATHEMATICS, MODELS | {"datasets"}),
