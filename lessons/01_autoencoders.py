@@ -180,11 +180,12 @@ assert np.allclose(outside + inside, both, rtol=1e-12)
 #
 # $$\boxed{\ \min L = \sum_{i > Z} \lambda_i\ } \tag{1.10}$$
 #
-# the variance that is left over. It is reached by
-# $Q = V V^\top$, where $V$ of shape $(D, Z)$ holds $v_1, \dots, v_Z$ as
-# columns. And only by it, if $\lambda_Z > \lambda_{Z+1}$: equality in (1.9)
-# then needs $s = 0$, hence $Q v_i = 0$ for all $i > Z$, and $r = Z$. This is
-# the theorem of Eckart and Young (1936).
+# the variance that is left over. It is reached by $Q = V V^\top$, where $V$ of
+# shape $(D, Z)$ holds $v_1, \dots, v_Z$ as columns. And only by it, if
+# $\lambda_Z > \lambda_{Z+1}$: equality in (1.9) then needs $s = 0$, hence $Q
+# v_i = 0$ for all $i > Z$, and $r = Z$. All that was used of the answers is
+# that they lie in $Z$ dimensions. So no matrix of rank $Z$ is nearer to $X$
+# than $X V V^\top$: the theorem of Eckart and Young (1936).
 
 # %%
 variances, axes = np.linalg.eigh(S)  # rising
@@ -196,7 +197,10 @@ assert np.isclose(loss(X, X @ V @ V.T), left, rtol=1e-11)
 
 for _ in range(5):  # other subspaces: PCA's, turned a little
     basis = np.linalg.qr(V + 0.01 * rng.normal(size=(D, Z)))[0]
-    assert left < variances.sum() - np.trace(basis.T @ S @ basis)
+    q = ((axes.T @ basis) ** 2).sum(axis=1)  # Eq. 1.8
+    assert np.isclose(q.sum(), Z, rtol=1e-12) and q.max() < 1 + 1e-12
+    assert np.isclose(variances @ q, np.trace(basis.T @ S @ basis), rtol=1e-11)
+    assert variances @ q < variances[:Z].sum()  # Eq. 1.9
 
 package_mean, package_axes, package_variances = principal_axes(images, Z)
 assert np.allclose(package_mean, mean, rtol=1e-12)
@@ -206,12 +210,13 @@ assert np.allclose(np.abs(np.diag(package_axes @ V)), 1, rtol=1e-9)  # up to sig
 # %% [markdown]
 # ## What is not determined
 #
-# At the optimum $XP = XQ$. The rows of $XQ$ span all of $v_1, \dots, v_Z$ (if
-# $\lambda_Z > 0$), and the rows of $XP = X W_\phi W_\theta$ lie in the span of
-# those of $W_\theta$. So the $Z$ rows of $W_\theta$ are *some* basis of that
-# subspace, $W_\theta = A V^\top$ with an invertible $A$ of shape $(Z, Z)$. Then
-# $X W_\phi A V^\top = X V V^\top$. Multiply by $V$ from the right, where
-# $V^\top V = I$, and by $A^{-1}$:
+# At the optimum (1.6) is an equality for every image, so $XP = XQ = X V
+# V^\top$. Its rows lie in the span of $W_\theta$'s rows, for $XP = X W_\phi
+# W_\theta$; and they span all of $v_1, \dots, v_Z$, for $XV$ has the variances
+# $\lambda_1, \dots, \lambda_Z > 0$ and so the rank $Z$. Hence the $Z$ rows of
+# $W_\theta$ are *some* basis of that subspace: $W_\theta = A V^\top$ with an
+# invertible $A$ of shape $(Z, Z)$. Then $X W_\phi A V^\top = X V V^\top$.
+# Multiply by $V$ from the right, where $V^\top V = I$, and by $A^{-1}$:
 #
 # $$W_\theta = A\, V^\top, \qquad X W_\phi = X V A^{-1},
 #   \qquad A \text{ any invertible matrix.} \tag{1.11}$$
@@ -346,7 +351,7 @@ assert np.isclose(package_loss, left / 2 + D / 2 * np.log(2 * np.pi), rtol=1e-12
 #
 # On the whole training set, (1.14) needs the images only through $S$, as the
 # loss did: $\tfrac1N x^\top (\hat x - x) = S W_\phi W_\theta - S$. So a step
-# takes half a millisecond, and can be taken thousands of times. No momentum,
+# takes about a millisecond, and can be taken thousands of times. No momentum,
 # no Adam, a fixed step, and a start that knows nothing.
 
 
@@ -408,7 +413,7 @@ assert never.any() and np.array_equal(W_phi[never], start[never])
 #
 # $$T_{ij} \leftarrow T_{ij}\, \frac{\lambda_{Z+j}}{\lambda_i}. \tag{1.16}$$
 #
-# Every tilt shrinks by its own ratio, the stiffest by
+# Every tilt shrinks by its own ratio, the most stubborn by
 # $\lambda_{Z+1} / \lambda_Z$. This is the power method: an auto-encoder trained
 # by turns *is* the oldest way to compute PCA.
 

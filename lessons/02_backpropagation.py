@@ -231,6 +231,11 @@ print(f"zeros in it: {np.mean(jacobian == 0):.0%}, which is (M - 1) / M")
 assert np.isclose(np.mean(jacobian == 0), (M - 1) / M)
 
 # %% [markdown]
+# So (2.3) and (2.5) are two products of $B N M$ multiplications each, where
+# (2.1) was one. The whole gradient costs about as much as two more forward
+# passes, for ten parameters or ten million. Differences would cost one forward
+# pass *per parameter*.
+#
 # ## Activations
 #
 # Sigmoid and softplus, as one finds them in books, are $1 / (1 + \exp(-a))$ and

@@ -18,7 +18,7 @@ import math
 
 import numpy as np
 from lesson import full_or_fast
-from style import ESTIMATE, EXACT, FAINT, KL, WRONG, sheet, show
+from style import ESTIMATE, EXACT, FAINT, WRONG, sheet, show
 
 from numpyvae import gradcheck
 from numpyvae.derivative import complex_step, ridders
@@ -163,18 +163,18 @@ figure, (axes,) = sheet(
     labels=("step h", "error of the derivative"),
     height=3.0,
 )
-for errors, colour in ((forward, FAINT), (central, ESTIMATE), (sideways, KL)):
+for errors, colour in ((forward, FAINT), (central, ESTIMATE), (sideways, EXACT)):
     axes.plot(h, errors.clip(1e-16), color=colour, lw=1.4)
 theory = h**2 / 6 * M + delta / h
-axes.plot(h, theory, color=EXACT, lw=1, ls=":")
+axes.plot(h, theory, color=ESTIMATE, lw=1, ls=":")
 axes.set(xscale="log", yscale="log", ylim=(3e-17, 1e4), xlim=(1e-16, 1))
 axes.set_xticks([1e-15, 1e-10, 1e-5, 1], ["1e-15", "1e-10", "1e-5", "1"])
 axes.set_yticks([1e-15, 1e-10, 1e-5, 1], ["1e-15", "1e-10", "1e-5", "1"])
 axes.minorticks_off()
 axes.text(2e-4, 2e-1, "forward", color=FAINT, size=11, ha="right")
 axes.text(2e-3, 5e-9, "central", color=ESTIMATE, size=11)
-axes.text(1.5e-12, 6e1, "h² M / 6 + δ / h", color=EXACT, size=11)
-axes.text(1e-12, 2e-13, "complex step", color=KL, size=11)
+axes.text(1.5e-12, 6e1, "h² M / 6 + δ / h", color=ESTIMATE, size=11)
+axes.text(1e-12, 2e-13, "complex step", color=EXACT, size=11)
 show(
     figure,
     "03_v_curve",
