@@ -6,8 +6,14 @@ if (window.katex) {
   }
 }
 
-// What is wider than its column scrolls in a box of its own; the keyboard can reach it.
+// A formula a little wider than its column is set smaller. What is still too wide
+// scrolls in a box of its own, which the keyboard can reach.
 function box() {
+  for (const formula of document.querySelectorAll(".math.block")) {
+    formula.style.fontSize = "";
+    const fits = formula.clientWidth / formula.scrollWidth;
+    if (fits > 0.78 && fits < 1) formula.style.fontSize = `${fits - 0.01}em`;
+  }
   for (const formula of document.querySelectorAll(".math:not(.block)")) {
     formula.classList.remove("wide");
     const column = formula.closest("p, li, td, blockquote") ?? formula.parentElement;
