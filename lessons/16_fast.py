@@ -13,7 +13,7 @@
 
 # %%
 import math
-from time import perf_counter
+from time import perf_counter, sleep
 from types import SimpleNamespace
 
 import numba
@@ -77,7 +77,10 @@ assert counted == flop
 # cache of a core. How to measure? Something else always runs on a computer, and it only
 # ever makes things slower. So the contestants take turns, each is run once to warm
 # up and once against the clock, and of all its times the 10th percentile is what
-# it can do. The median beside it says how much the machine was disturbed.
+# it can do. The median beside it says how much the machine was disturbed. One
+# disturbance is of our own making: BLAS's threads, when they have nothing to do,
+# watch for work for some 25 ms before they go to sleep, and a core that watches is
+# a core that is taken. So after a contestant that used them there is a pause.
 
 
 # %%
@@ -85,18 +88,19 @@ blas = ThreadpoolController()
 SECONDS = full_or_fast(1.0, 0.02)
 
 
-def race(tasks, seconds=SECONDS, threads=1):
-    """The 10th percentile and the median of each task's time, in ms; interleaved."""
-    times = {name: [] for name in tasks}
-    end = perf_counter() + seconds
-    rounds = 0
-    while perf_counter() < end or rounds < 3:
-        rounds += 1
+def race(tasks, seconds=SECONDS, threads=None):
+    """The 10th percentile and the median of each task's time, in ms; interleaved.
+
+    `threads` says how many BLAS may use, one where it says nothing.
+    """
+    times, end, before = {name: [] for name in tasks}, perf_counter() + seconds, 1
+    while perf_counter() < end or min(map(len, times.values())) < 3:
         for name, task in tasks.items():
-            with blas.limit(
-                limits=threads.get(name, 1) if isinstance(threads, dict) else threads,
-                user_api="blas",
-            ):
+            may_use = (threads or {}).get(name, 1)
+            if may_use < before:
+                sleep(0.05)
+            before = may_use
+            with blas.limit(limits=may_use, user_api="blas"):
                 task()
                 begin = perf_counter()
                 task()

@@ -3,7 +3,8 @@
 y = m + log sum exp(a - m) for any number m; with the row's largest, every exponential
 is at most 1 and one of them is 1. The derivative of y_i in a_ik is exp(a_ik) over the
 sum of them all, which is exp(a_ik - y_i): the softmax, whose rows add up to 1. So the
-bar of a row is shared out among its entries.
+bar of a row is shared out among its entries. (In the code it is exp(a - m) over its
+sum: a - y would lose digits where a is large.)
 
 For the layer, the row of the input that is called (h, v, c) here is called (c, h, v)
 there: W (H, V, C, M) becomes (M, C, H, V), and both are then flattened.
@@ -19,7 +20,8 @@ def logsumexp_forward(a):
 
 
 def logsumexp_backward(dy, a):
-    da = dy[:, None] * np.exp(a - logsumexp_forward(a)[:, None])
+    e = np.exp(a - a.max(axis=1)[:, None])
+    da = dy[:, None] * e / e.sum(axis=1)[:, None]
     return da
 
 
