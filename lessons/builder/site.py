@@ -91,7 +91,7 @@ def worked(code: str, result: Result) -> str:
             width, height = (side * PIXELS // DPI for side in image.size)
         html += (
             f'<figure><img src="figures/{path.name}" alt="{escape(alt)}" '
-            f'width="{width}" height="{height}" loading="lazy"></figure>\n'
+            f'width="{width}" height="{height}"></figure>\n'
         )
     html += f'<pre class="code"><code>{code_to_html(code)}</code></pre>\n'
     if result.printed:
