@@ -25,6 +25,7 @@ class Case(NamedTuple):
     sizes: Mapping[str, int]  # by the name that a message calls each
 
 
+@np.errstate(all="ignore")  # infinity from infinity, say, is no news here
 def likely_mistake(cases: Sequence[Case]) -> str:
     """What is wrong in all the cases, in words; empty if they share no mistake."""
     if any(case.found.shape != case.expected.shape for case in cases):
@@ -67,17 +68,17 @@ def _constant_ratio(found: Array, expected: Array) -> float | None:
     """found / expected, if it is one number for all entries but those near 0."""
     sizes = np.abs(expected)
     mask = sizes > 1e-9 * sizes.max(initial=0)
-    if not mask.any():
-        return None
     ratios = found[mask] / expected[mask]
+    if not ratios.size or not np.isfinite(ratios).all():
+        return None
     return float(ratios[0]) if np.allclose(ratios, ratios[0], rtol=CLOSE) else None
 
 
 def _offset(cases: Sequence[Case]) -> str:
     """Whether one number was added everywhere, or left out."""
-    with np.errstate(invalid="ignore"):  # infinity from infinity
-        apart = np.concatenate([(case.found - case.expected).ravel() for case in cases])
-    if not apart.size or not np.allclose(apart, apart[0], rtol=CLOSE):
+    apart = np.concatenate([(case.found - case.expected).ravel() for case in cases])
+    finite = apart.size and np.isfinite(apart).all()
+    if not finite or not np.allclose(apart, apart[0], rtol=CLOSE):
         return ""
     return f"it is {abs(apart[0]):.12g} too {'large' if apart[0] > 0 else 'small'}"
 

@@ -165,6 +165,7 @@ def _fault_of_form(returned: Any, expected: list[Array], outputs: list[str]) -> 
     return ""
 
 
+@np.errstate(all="ignore")  # of what the reader returned; who computed it was warned
 def _fault_of_values(name: str, found: Array, expected: Array) -> str:
     """The shapes, or the entry that is furthest off with both values."""
     if found.shape != expected.shape:
@@ -173,8 +174,7 @@ def _fault_of_values(name: str, found: Array, expected: Array) -> str:
     close = np.isclose(found, expected, rtol=CLOSE, atol=CLOSE * scale, equal_nan=True)
     if close.all():
         return ""
-    with np.errstate(invalid="ignore"):
-        far = np.where(close, -1.0, np.abs(found - expected))
+    far = np.where(close, -1.0, np.abs(found - expected))
     index = np.unravel_index(np.argmax(np.nan_to_num(far, nan=np.inf)), far.shape)
     place = f"{name}[{', '.join(map(str, index))}]" if far.ndim else name
     return f"{place} is {found[index]:.6g}, expected {expected[index] * 1.0:.6g}"
