@@ -693,7 +693,8 @@ show(
 # is about it. And how do we know that a gradient is right, beyond a loss that
 # falls? This project began by reading fourteen VAEs with gradients by hand.
 # None checked them by differences, and seven were wrong. Hence lesson 03.
-#
+
+# %% [markdown]
 # ## Exercise
 #
 # In `lessons/exercises/02_backpropagation.py` write two backward passes. In a

@@ -96,6 +96,7 @@ print(f"measured near it: {measured:.1e}")
 assert bottom / 30 < measured < 3 * bottom  # (3.4) is a bound for one rounding of R
 large = (h > 30 * best) & (h < 0.03)  # left to truncation alone, (3.2) is sharp
 assert np.allclose(central[large], h[large] ** 2 / 6 * M, rtol=0.1)
+assert np.allclose(forward[large], h[large] / 2 * M2, rtol=0.1)
 
 # %% [markdown]
 # ## Richardson: cancel the error you know
@@ -677,7 +678,8 @@ show(
 # KL is 0 at the prior and nowhere negative. Probabilities add up to 1. The ELBO
 # stays below $\log p(x)$, and on a linear model $\log p(x)$ is known (lesson
 # 07). Lesson 17 goes through a museum of such faults.
-#
+
+# %% [markdown]
 # ## Exercise
 #
 # In `lessons/exercises/03_is_it_right.py` derive a difference of your own from
