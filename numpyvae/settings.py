@@ -19,8 +19,10 @@ class Settings:
     `lr` falls to `lr_end`, if that is given, by the same factor from epoch to epoch.
     The objective is the ELBO with its KL weighted by `beta`, which rises from 0 during
     the first `warmup` epochs, or the importance-weighted bound; `samples` are drawn for
-    each image. `kl` is "closed" or "sampled". With `corrupt`, the encoder sees images
-    corrupted that way to that `level`, and the decoder is to restore them. `threads`
+    each image. `kl` is "closed" or "sampled"; None is what the bound wants, the formula
+    or, of the importance-weighted one, the sample. With `corrupt`, the encoder sees
+    images corrupted that way to that `level`, and the decoder is to restore them.
+    `threads`
     None takes as many as there are cores, and at most one for each shard. Raises
     ArgumentError for a value out of range, or two that don't go together.
     """
@@ -31,7 +33,7 @@ class Settings:
     lr_end: float | None = None
     bound: str = "elbo"
     samples: int = 1
-    kl: str = "closed"
+    kl: str | None = None
     beta: float = 1.0
     warmup: int = 0
     binarize: str = "dynamic"
@@ -71,9 +73,9 @@ class Settings:
     def objective(self, epochs: float) -> Objective:
         """What is differentiated after so many epochs, fractions counted."""
         if self.bound == "iwae":
-            return Iwae(self.samples)
+            return Iwae(self.samples, self.kl or "sampled")
         risen = min(1.0, epochs / self.warmup) if self.warmup else 1.0
-        return Elbo(self.beta * risen, self.samples, self.kl)
+        return Elbo(self.beta * risen, self.samples, self.kl or "closed")
 
     def corruption(self) -> Corruption:
         """What is done to the images that the encoder sees."""

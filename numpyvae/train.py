@@ -81,6 +81,11 @@ class Trainer:
                 f"{model.likelihood.name!r}, expected 'none': it is a density of grey "
                 "pixels, and one of zeros and ones has no bound"
             )
+        if model.posterior.name == "point" and (settings.beta != 1 or settings.warmup):
+            raise ArgumentError(
+                f"beta: found {settings.beta:g} with warmup {settings.warmup} for the "
+                "posterior 'point', expected 1 and 0: a point has no KL to weigh"
+            )
         classes = int(max(data.train_labels.max(), data.test_labels.max())) + 1
         if model.classes and model.classes < classes:
             raise ArgumentError(

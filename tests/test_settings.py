@@ -94,6 +94,7 @@ BINARIZED = r"^binarize: found '.*' with the likelihood '.*', expected 'none': i
         ({"bound": "iwae", "beta": 0}, r"^bound: found iwae with beta 0"),
         ({"bound": "IWAE"}, r"^bound: found 'IWAE', expected one of elbo, iwae$"),
         ({"kl": "open"}, r"^kl: found 'open', expected closed or sampled$"),
+        ({"bound": "iwae", "kl": "closed"}, r"^kl: found 'closed', expected sampled"),
         ({"samples": 0}, r"^samples: found 0, expected a whole number from 1 on$"),
         ({"bound": "iwae", "samples": 0}, r"^samples: found 0"),
         ({"warmup": -1}, r"^warmup: found -1, expected a whole number from 0 on$"),
@@ -116,6 +117,8 @@ def test_bad_settings_are_told(chosen: dict[str, Any], message: str) -> None:
     [
         ({"posterior": "point"}, {"bound": "iwae"}, r"^kl: found 'sampled', or an imp"),
         ({"posterior": "point"}, {"kl": "sampled"}, r"^kl: found 'sampled', or an imp"),
+        ({"posterior": "point"}, {"beta": 2.0}, r"^beta: found 2 with warmup 0 for"),
+        ({"posterior": "point"}, {"warmup": 2}, r"^beta: found 1 with warmup 2 for"),
         ({"classes": 2}, {}, r"^model: found 2 classes, expected 3 as in the"),
         *[
             ({"likelihood": name}, {"binarize": how}, BINARIZED)
