@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from numpyvae.figures.images import BLACK_INK
+from numpyvae.figures.latent_space import CLASSES, _apart, _halo
 from numpyvae.figures.style import (
     CURVES,
     FONT,
     GREY,
+    GRID,
     INK,
     LINE,
     MARGIN,
@@ -100,6 +103,29 @@ def strips(
         else:
             write(figure, MARGIN, y + 0.05, name, INK, va="bottom")
     return figure
+
+
+def cloud(axes: Axes, codes: np.ndarray, labels: np.ndarray, reach: float) -> None:
+    """Codes (n, 2) in the colours of their labels (n,), each class named.
+
+    The panel shows the square of `reach` on each side of the origin.
+    """
+    colours = CLASSES[labels % len(CLASSES)]
+    axes.scatter(*codes.T, s=2, c=colours, alpha=0.5, linewidths=0)
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    axes.grid(color=GRID, lw=0.8)
+    present = np.unique(labels)
+    medians = np.array([np.median(codes[labels == name], axis=0) for name in present])
+    for name, at in zip(present, _apart(medians, 0.11 * reach), strict=True):
+        _halo(axes, at, f"{name}", INK, 12, CLASSES[name % len(CLASSES)])
+
+
+def thumbnail(axes: Axes, image: np.ndarray, at: Sequence[float], colour: str) -> None:
+    """An image of 784 pixels, framed, centred on a point of the data."""
+    box = OffsetImage(image.reshape(28, 28).clip(0, 1), zoom=1.0, cmap=BLACK_INK)
+    box.get_children()[0].set_clim(0, 1)
+    frame = {"edgecolor": colour, "lw": 1.5}
+    axes.add_artist(AnnotationBbox(box, at, pad=0.1, bboxprops=frame))
 
 
 def show(figure: Figure, file: str, alt: str) -> None:
