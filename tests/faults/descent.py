@@ -177,9 +177,16 @@ COMPILED = (
     Fault(
         "compiled v made from m",
         "kernels.py",
-        {"v_[i] = beta2 * v_[i]": "v_[i] = beta2 * m_[i] * m_[i]"},
+        {"second = beta2 * v_[i]": "second = beta2 * m_[i] * m_[i]"},
         "a line copied from the one above",
         tests=STEPS,
+    ),
+    Fault(
+        "subnormal moments kept",
+        "kernels.py",
+        {"zero if abs(first) < tiny else first": "first"},
+        "nothing but the time of a step tells it",
+        tests="test_optim.py::test_moments_that_fade_become_zero_and_nan_stays",
     ),
     Fault(
         "eps scaled with v",

@@ -201,13 +201,13 @@ TRAINING = (
     Fault(
         "IWAE with its default samples",
         "settings.py",
-        {"Iwae(self.samples)": "Iwae()"},
+        {"Iwae(self.samples, ": "Iwae(kl="},
         "an option parsed, kept and never used",
     ),
     Fault(
         "KL always closed",
         "settings.py",
-        {"self.samples, self.kl)": "self.samples)"},
+        {'self.samples, self.kl or "closed")': "self.samples)"},
         "a positional argument forgotten",
     ),
     Fault(
