@@ -110,7 +110,7 @@ def race(tasks, seconds=SECONDS, threads=None):
 
 def tell(found):
     for name, (best, median) in found.items():
-        print(f"{name:34} {best:7.3f} ms (median {median:7.3f})")
+        print(f"{name:36} {best:7.3f} ms (median {median:7.3f})")
 
 
 cores = min(full_or_fast(2, 1), available_cores())
@@ -135,10 +135,13 @@ tell(found)
 peak1, peak = (2 * n**3 / found[name][0] / 1e6 for name in names)  # GFLOP/s
 far_speed = 3 * wide[0].nbytes / found["y += x, large arrays"][0] / 1e6  # GB/s
 near_speed = 3 * near[0].nbytes / found["y += x, small arrays"][0] / 1e6
-floor = flop / peak / 1e6  # ms
+floor = flop / max(peak1, peak) / 1e6  # ms
 print(f"peak {peak1:.0f} GFLOP/s on one core, {peak:.0f} on {cores}; "
       f"{far_speed:.0f} GB/s, near {near_speed:.0f}")  # fmt: skip
 print(f"so the products of one step take {floor:.2f} ms at the very least")
+if cores > 1 and peak < 1.5 * peak1:
+    print("BEWARE: a second core brings little. Something else is using it, and what "
+          "follows\nwill say more about that than about the ladder")  # fmt: skip
 
 # %% [markdown]
 # ## The first rung: a step in plain NumPy
@@ -510,10 +513,10 @@ print(f"predicted from {adam_bytes / 1e6:.1f} MB: {adam_floor:.3f} ms")
 # %% [markdown]
 # ## Arrays that stay
 #
-# Each `x @ W` asks for a new array. A large one comes fresh from the operating
+# Each `x @ W` asks for a new array. A large one may come fresh from the operating
 # system, a page at a time, each page filled with zeros for safety before the
-# result is written over them. Arrays that are kept from step to step cost nothing.
-# What does a fresh megabyte cost?
+# result is written over them. Or the C library has kept the memory of an array that
+# was given back, and hands it out again at no cost. Which of the two? Ask:
 
 # %%
 kept = np.empty(P, np.float32)
@@ -530,6 +533,10 @@ per_byte /= 4 * P
 fresh_bytes = 4 * (P + B * sum(3 * M + 3 * M + N for N, M in widths))
 print(f"{fresh_bytes / 1e6:.1f} MB are new in each step: "
       f"{fresh_bytes * per_byte:.2f} ms predicted")  # fmt: skip
+
+# %% [markdown]
+# Whatever it says, the rung is needed for the next one, in which each thread
+# writes to arrays of its own: a shelf of arrays, made once, handed out by name.
 
 
 # %%
@@ -742,8 +749,13 @@ with Workers(cores) as workers:
     one_core = step_of(kernels, np.float32, kernels.adam_update, flat_adam=True)
     one_core()
     pool = dict.fromkeys(list(rungs)[:6], cores)  # BLAS as it comes
+    with Workers(1) as alone:
+        in_turn = sharded_step(x32, alone)
+        in_turn()
+    others = {"one core": one_core, "shards in turn": in_turn}
+    others["meeting"] = lambda: workers.map(int, SHARDS)
     measured = race(
-        rungs | {"one core": one_core, "meeting": lambda: workers.map(int, SHARDS)},
+        rungs | others,
         full_or_fast(12.0, 0.1),
         threads=pool,
     )
@@ -781,6 +793,17 @@ for name in rungs:
     print(f"{name:19}{guess:>10}{best:10.2f}{median:8.2f}  {verdict}")
     above = measured[name]
 print(f"{'floor, by (16.2)':19}{'':10}{floor:10.2f}")
+
+# %% [markdown]
+# Where shards take longer than half of one core's step, how much of that is the
+# threads, and how much the cutting? Do both shards in turn on a single thread: each
+# writes a whole gradient, and its products have 64 rows, which BLAS likes less.
+
+# %%
+print(f"one batch on one core     {time['one core']:.2f} ms")
+print(f"two shards on one core    {time['shards in turn']:.2f} ms")
+print(f"two shards on {cores} threads   {time['shards on threads']:.2f} ms")
+print(f"two meetings of threads   {2 * time['meeting']:.2f} ms")
 
 # %%
 last = min(time[name] for name in rungs)

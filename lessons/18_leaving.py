@@ -4,12 +4,12 @@
 # *A framework differentiates whatever you write. You now know what it does there,
 # and, which is worth more, what it can't know.*
 #
-# **You will** write a framework's core, reverse-mode differentiation, in thirty
-# lines; give the same weights to PyTorch and to JAX and get the same ELBO and the
+# **You will** write a framework's core, reverse-mode differentiation, in some
+# forty lines; give the same weights to PyTorch and to JAX and get the same ELBO and the
 # same gradients, to $10^{-10}$ in float64; learn which way each of them lays out
 # its arrays; and see three mistakes that no framework reports.
 #
-# **Reads with** lesson 10 (the gradients by hand), note 001 and 004 (which leave
+# **Reads with** lesson 10 (the gradients by hand), notes 001 and 004 (which leave
 # the gradient to the machine). PyTorch and JAX are used where they are installed.
 # **Takes** 3 seconds without them, 10 with both.
 
@@ -59,7 +59,7 @@ for name, block in weights.items():
     )
 
 # %% [markdown]
-# ## A framework in thirty lines
+# ## A framework in some forty lines
 #
 # A computation is a list of values $v_1, \dots, v_K$. Each is given, or made from
 # earlier ones by one simple function, and the last is the loss $L$. Write $j \to k$
@@ -69,8 +69,8 @@ for name, block in weights.items():
 # $$\bar v_j = \sum_{k:\ j \to k} \bar v_k \frac{\partial v_k}{\partial v_j},
 #   \qquad \bar v_K = 1. \tag{18.1}$$
 #
-# Every $k$ in the sum is later than $j$. So go through the list backwards: when
-# $j$'s turn comes, all its terms have arrived. That is reverse-mode
+# Every $k$ in the sum is later than $j$. So go through the list backwards: when it
+# is the turn of $j$, all its terms have arrived. That is reverse-mode
 # differentiation, and backpropagation is its name in a network.
 #
 # The derivative $\partial v_k / \partial v_j$ of one matrix by another is never
@@ -281,8 +281,8 @@ def compare(name, spread, h=1e-6):
     slope = pull_back(at["loss"])[at["encoder.1.b"]] @ direction
     sigma = (tape[at["z"]][0] - tape[at["mu"]][0]) / eps
     ratio = (sigma**2 / np.exp(tape[at["logvar"]][0])).mean()
-    print(f"{name:9} slope {slope:9.5f}, by a difference {difference:9.5f}; "
-          f"variance {ratio:.3f} of exp(logvar)")  # fmt: skip
+    print(f"{name:9} slope {slope:8.5f}, by a difference {difference:8.5f}; "
+          f"variance x {ratio:.3f}")  # fmt: skip
     return abs(slope / difference - 1), abs(ratio - 1)
 
 
