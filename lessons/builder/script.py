@@ -1,7 +1,7 @@
 """A lesson as text: a percent script cut into its cells, and what stands in them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class Lesson:
     """`lessons/NN_name.py`."""
 
     path: Path
-    cells: list[Cell]
+    cells: list[Cell] = field(repr=False)
 
     @property
     def number(self) -> str:
