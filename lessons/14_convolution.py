@@ -9,9 +9,9 @@
 # parameters; see both layers as matrices; find out where chessboards in
 # generated images come from; and train a VAE made of them.
 #
-# **Reads with** note 004 (Louppe, lecture 7, "Deep auto-encoders": an encoder of
-# convolutions, a decoder "of the reciprocal transposed convolutional layers").
-# **Takes** 20 seconds.
+# **Reads with** note 004 (Louppe, lecture 7, "Deep auto-encoders": an encoder
+# of convolutions, a decoder "of the reciprocal transposed convolutional
+# layers"). **Takes** 20 seconds.
 
 # %%
 import numpy as np
@@ -28,13 +28,13 @@ rng = np.random.default_rng(14)
 # ## A window that steps over an image
 #
 # A *kernel* of $K \times K$ pixels is laid on an image of height $H$ and width
-# $V$ and moved by $s$ pixels at a time, the *stride*. Before, the image may get a
-# frame of $p$ zeros on each side, the *padding*. How often does it fit?
+# $V$ and moved by $s$ pixels at a time, the *stride*. Before, the image may get
+# a frame of $p$ zeros on each side, the *padding*. How often does it fit?
 #
-# With its frame the image is $H + 2p$ pixels high. The windows begin at $0, s, 2s,
-# \dots$, and the last of $H'$ begins at $(H' - 1)\, s$ and must end within the
-# frame: $(H' - 1)\, s + K \le H + 2p$. So $H' - 1$ is the largest whole number that
-# is at most $(H + 2p - K) / s$:
+# With its frame the image is $H + 2p$ pixels high. The windows begin at $0, s,
+# 2s, \dots$, and the last of $H'$ begins at $(H' - 1)\, s$ and must end within
+# the frame: $(H' - 1)\, s + K \le H + 2p$. So $H' - 1$ is the largest whole
+# number that is at most $(H + 2p - K) / s$:
 #
 # $$H' = \left\lfloor \frac{H + 2p - K}{s} \right\rfloor + 1, \qquad
 #   V' = \left\lfloor \frac{V + 2p - K}{s} \right\rfloor + 1. \tag{14.1}$$
@@ -51,23 +51,23 @@ print(f"(14.1) counted one by one in {fits} cases")
 print(f"28 pixels, kernel 4, stride 2, padding 1: {conv.conv_size(28, 4, 2, 1)}")
 
 # %% [markdown]
-# Where it stands, the window is a dense layer of the $K K C$ numbers under it, and
-# it is the *same* dense layer everywhere. The image has $C$ channels, the map that
-# it makes has $M$; $n$ counts images, $(k, l)$ places of the window, $(i, j)$
-# entries of the kernel:
+# Where it stands, the window is a dense layer of the $K K C$ numbers under it,
+# and it is the *same* dense layer everywhere. The image has $C$ channels, the
+# map that it makes has $M$; $n$ counts images, $(k, l)$ places of the window,
+# $(i, j)$ entries of the kernel:
 #
 # $$y = f(a), \qquad a_{nklm} = b_m + \sum_{ijc}
 #   x_{n,\ sk + i - p,\ sl + j - p,\ c}\ W_{ijcm}, \tag{14.2}$$
 #
-# with $x = 0$ in the frame. (A mathematician would mirror the kernel and call this
-# one cross-correlation. The field says convolution. The kernel is learned, so its
-# mirror image would have been learned just as well.)
+# with $x = 0$ in the frame. (A mathematician would mirror the kernel and call
+# this one cross-correlation. The field says convolution. The kernel is learned,
+# so its mirror image would have been learned just as well.)
 #
 # ## One sum holds everything
 #
 # Leave $b$ and $f$ aside. What remains is a list of meetings: at each place
-# $(k, l)$, the kernel's entry $(i, j)$ meets one pixel of the image and pays into
-# one pixel of the map. Multiply the three numbers that meet, an image's, a
+# $(k, l)$, the kernel's entry $(i, j)$ meets one pixel of the image and pays
+# into one pixel of the map. Multiply the three numbers that meet, an image's, a
 # kernel's and a map's, and add up all the meetings:
 #
 # $$T(x, W, y) = \sum_{nkl} \sum_{ijcm}
@@ -101,18 +101,20 @@ print(f"T = {T(x, W, y, s, p):.6f}, a sum of "
       f"{len(list(meetings(x.shape, W.shape, y.shape, s, p)))} products")  # fmt: skip
 
 # %% [markdown]
-# $T$ is linear in $x$ for fixed $W$ and $y$, linear in $W$, and linear in $y$. A
-# linear function is known by its derivative: $T = \langle y,\ \partial T / \partial
-# y \rangle$, and so with the other two. So take the three derivatives; each leaves
-# out one factor of the product.
+# $T$ is linear in $x$ for fixed $W$ and $y$, linear in $W$, and linear in $y$.
+# A linear function is known by its derivative: $T = \langle y,\ \partial T /
+# \partial y \rangle$, and so with the other two. So take the three derivatives;
+# each leaves out one factor of the product.
 #
-# **In $y$**, it is the convolution. Each pixel of the map *gathers* from a window:
+# **In $y$**, it is the convolution. Each pixel of the map *gathers* from a
+# window:
 #
 # $$(x * W)_{nklm} = \frac{\partial T}{\partial y_{nklm}} = \sum_{ijc}
 #   x_{n,\ sk + i - p,\ sl + j - p,\ c}\ W_{ijcm}. \tag{14.4}$$
 #
-# **In $x$**, it is the transposed convolution. Each pixel of the map *scatters* to
-# the same window, so a pixel $(h, v)$ of the image receives from all that reach it:
+# **In $x$**, it is the transposed convolution. Each pixel of the map *scatters*
+# to the same window, so a pixel $(h, v)$ of the image receives from all that
+# reach it:
 #
 # $$(W *^\top y)_{nhvc} = \frac{\partial T}{\partial x_{nhvc}} =
 #   \sum_{\substack{i,\,k:\ sk + i - p = h \\ j,\,l:\ sl + j - p = v}}\ \sum_m
@@ -158,12 +160,12 @@ by_loops = (
 # ## Check it
 #
 # Linearity makes two checks sharp. The first: all three inner products are the
-# same number $T$. That of $y$ and that of $x$ together,
-# $\langle x * W,\ y \rangle = \langle x,\ W *^\top y \rangle$, say that (14.4) and
-# (14.5) are transposes of each other as matrices: hence the name.
+# same number $T$. That of $y$ and that of $x$ together, $\langle x * W,\ y
+# \rangle = \langle x,\ W *^\top y \rangle$, say that (14.4) and (14.5) are
+# transposes of each other as matrices: hence the name.
 #
-# The second: along a straight line, a linear function has no curvature, so even a
-# finite difference with a step of 1 makes no error but rounding.
+# The second: along a straight line, a linear function has no curvature, so even
+# a finite difference with a step of 1 makes no error but rounding.
 
 # %%
 total = T(x, W, y, s, p)
@@ -183,11 +185,11 @@ assert abs(difference - by_loops[1][1, 3, 2, 0]) < 1e-12
 # %% [markdown]
 # ## Write it so that it can be used
 #
-# Turn the loops inside out. Fix one entry $(i, j)$ of the kernel: the pixels that
-# it meets, over all places $(k, l)$, are every $s$-th pixel from $(i, j)$ on. That
-# is a slice. What is left at each entry is a product of matrices, over $C$ in
-# (14.4), over $M$ in (14.5), over images and places in (14.6). So there are $K^2$
-# products, and NumPy does the rest.
+# Turn the loops inside out. Fix one entry $(i, j)$ of the kernel: the pixels
+# that it meets, over all places $(k, l)$, are every $s$-th pixel from $(i, j)$
+# on. That is a slice. What is left at each entry is a product of matrices, over
+# $C$ in (14.4), over $M$ in (14.5), over images and places in (14.6). So there
+# are $K^2$ products, and NumPy does the rest.
 
 
 # %%
@@ -258,11 +260,11 @@ print(f"{A.size} entries, {np.count_nonzero(A)} not zero, {len(np.unique(A)) - 1
 assert np.count_nonzero(A) == 16 * 9 and len(np.unique(A)) == 1 + 9
 
 # %% [markdown]
-# A dense layer would have learned all 576. Here 432 are zero, since a window sees
-# only its neighbourhood, and the other 144 are nine numbers, each used 16 times,
-# since every window is the same. That is a band, with gaps where a window's next
-# row begins. Its transpose is the same band on its side: what a map pixel gathers
-# from is what it scatters to.
+# A dense layer would have learned all 576. Here 432 are zero, since a window
+# sees only its neighbourhood, and the other 144 are nine numbers, each used 16
+# times, since every window is the same. That is a band, with gaps where a
+# window's next row begins. Its transpose is the same band on its side: what a
+# map pixel gathers from is what it scatters to.
 
 # %%
 SHADES = LinearSegmentedColormap.from_list("shades", ["white", "#bcd3de", ESTIMATE])
@@ -296,9 +298,10 @@ show(
 
 # %% [markdown]
 # > **Transposed is not inverse.** The note calls the decoder's layers
-# > "reciprocal". They go back to the image's *size*, not to the image: 16 numbers
-# > can't hold 36. People also say "deconvolution", which is the name of the real
-# > inverse. Even where both matrices are square, $A^\top A$ is not the identity.
+# > "reciprocal". They go back to the image's *size*, not to the image: 16
+# > numbers can't hold 36. People also say "deconvolution", which is the name of
+# > the real inverse. Even where both matrices are square, $A^\top A$ is not the
+# > identity.
 
 # %%
 there = convolve(image, kernel, 1, 0)
@@ -312,14 +315,14 @@ assert back.shape == image.shape and missing > 0.1 and rank <= 16
 # %% [markdown]
 # ## The layer's gradients
 #
-# Put $b$ and $f$ back. For $y = f(a)$, $\bar a = \bar y \odot f'(a)$ as in (2.2).
-# A change of $x$, $W$ or $b$ changes the loss by
+# Put $b$ and $f$ back. For $y = f(a)$, $\bar a = \bar y \odot f'(a)$ as in
+# (2.2). A change of $x$, $W$ or $b$ changes the loss by
 #
 # $$dL = \sum \bar a\, da = \sum_{nklm} \bar a_{nklm}\, db_m
 #   + T(dx, W, \bar a) + T(x, dW, \bar a),$$
 #
-# because $a - b = x * W$, and $\langle \bar a,\ x * W \rangle = T(x, W, \bar a)$,
-# which is linear in $x$ and in $W$. What stands before $dx$ and $dW$ is a
+# because $a - b = x * W$, and $\langle \bar a,\ x * W \rangle = T(x, W, \bar
+# a)$, which is linear in $x$ and in $W$. What stands before $dx$ and $dW$ is a
 # derivative of $T$. Nothing is left to derive:
 #
 # $$\bar x = W *^\top \bar a, \qquad \bar W = x \star \bar a, \qquad
@@ -356,8 +359,8 @@ for ours, theirs in zip(
 # ## The transposed layer, and the size it can't know
 #
 # A decoder goes from a small map to a large image. How large? Read (14.1)
-# backwards. $\lfloor q \rfloor = H' - 1$ means $H' - 1 \le q < H'$, so with $q = (H +
-# 2p - K) / s$
+# backwards. $\lfloor q \rfloor = H' - 1$ means $H' - 1 \le q < H'$, so with
+# $q = (H + 2p - K) / s$
 #
 # $$(H' - 1)\, s - 2p + K\ \le\ H\ <\ (H' - 1)\, s - 2p + K + s.$$
 #
@@ -379,14 +382,15 @@ print("28 -> 14 -> 7 -> 3, and back 3 -> 7 asks for an output padding of 1")
 assert conv.transpose_size(3, 4, 2, 1, 0) == 6
 
 # %% [markdown]
-# The transposed layer takes the map as its input. So as not to run out of letters
-# let $x$ now be the map and $y$ the image, with one $b_c$ for each channel:
+# The transposed layer takes the map as its input. So as not to run out of
+# letters let $x$ now be the map and $y$ the image, with one $b_c$ for each
+# channel:
 #
 # $$y = f(a), \qquad a_{nhvc} = b_c + (W *^\top x)_{nhvc}. \tag{14.9}$$
 #
-# Now $\langle \bar a,\ W *^\top x \rangle = T(\bar a, W, x)$: the image's place in
-# $T$ is taken by $\bar a$, the map's by $x$. The same three derivatives, each in
-# another's role:
+# Now $\langle \bar a,\ W *^\top x \rangle = T(\bar a, W, x)$: the image's place
+# in $T$ is taken by $\bar a$, the map's by $x$. The same three derivatives,
+# each in another's role:
 #
 # $$\bar x = \bar a * W, \qquad \bar W = \bar a \star x, \qquad
 #   \bar b_c = \sum_{nhv} \bar a_{nhvc}. \tag{14.10}$$
@@ -437,9 +441,10 @@ for o in (0, 1):
 # $$x * W = X W, \qquad x \star y = X^\top y, \qquad
 #   \bar X = y\, W^\top. \tag{14.11}$$
 #
-# The third is the derivative in the *rows*. Each entry of $X$ is a copy of a pixel,
-# so (14.5) adds every entry of $\bar X$ back to the pixel that it was copied from.
-# The field calls the copy `im2col`, image to columns, and the adding `col2im`.
+# The third is the derivative in the *rows*. Each entry of $X$ is a copy of a
+# pixel, so (14.5) adds every entry of $\bar X$ back to the pixel that it was
+# copied from. The field calls the copy `im2col`, image to columns, and the
+# adding `col2im`.
 
 
 # %%
@@ -473,8 +478,8 @@ assert np.allclose(
 
 # %% [markdown]
 # The price is memory: the rows hold each pixel as often as it lies in a window,
-# about $(K / s)^2$ times. The compiled code pays it for a few images at a time, so
-# that the copies stay in the processor's cache (`numpyvae/conv_kernels.py`).
+# about $(K / s)^2$ times. The compiled code pays it for a few images at a time,
+# so that the copies stay in the processor's cache (`numpyvae/conv_kernels.py`).
 
 # %%
 for K_, s_, p_ in ((4, 2, 1), (3, 1, 1), (5, 1, 2)):
@@ -485,22 +490,22 @@ for K_, s_, p_ in ((4, 2, 1), (3, 1, 1), (5, 1, 2)):
 # %% [markdown]
 # ## Where chessboards come from
 #
-# How many map pixels reach one pixel of the image? In one dimension, (14.5) asks
-# for the pairs $(i, k)$ with $sk + i = h + p$. Let $r$ be the remainder of $h + p$
-# divided by $s$. Then $i$ must be $r, r + s, r + 2s, \dots$ and below $K$; away from
-# the edges each of these has its $k$. How many are there?
+# How many map pixels reach one pixel of the image? In one dimension, (14.5)
+# asks for the pairs $(i, k)$ with $sk + i = h + p$. Let $r$ be the remainder of
+# $h + p$ divided by $s$. Then $i$ must be $r, r + s, r + 2s, \dots$ and below
+# $K$; away from the edges each of these has its $k$. How many are there?
 #
 # $$n(h) = \left\lceil \frac{K - r}{s} \right\rceil, \qquad
 #   r = (h + p) \bmod s. \tag{14.12}$$
 #
-# If $s$ divides $K$, it is $K / s$ for every $r$: all pixels are equal. If not, it
-# is larger for $r < K \bmod s$ than for the others, and some pixels receive more
-# terms than their neighbours. With $K = 3$, $s = 2$ it is 2, 1, 2, 1. In two
-# dimensions the counts multiply to 4, 2 and 1: a chessboard.
+# If $s$ divides $K$, it is $K / s$ for every $r$: all pixels are equal. If not,
+# it is larger for $r < K \bmod s$ than for the others, and some pixels receive
+# more terms than their neighbours. With $K = 3$, $s = 2$ it is 2, 1, 2, 1. In
+# two dimensions the counts multiply to 4, 2 and 1: a chessboard.
 #
-# A decoder that has just been drawn at random shows it at once. The terms of one
-# pixel's sum hold different weights, so they are independent; with mean zero and
-# variances $\sigma_W^2$ and $\sigma_x^2$, the pixel's variance is
+# A decoder that has just been drawn at random shows it at once. The terms of
+# one pixel's sum hold different weights, so they are independent; with mean
+# zero and variances $\sigma_W^2$ and $\sigma_x^2$, the pixel's variance is
 # $n(h)\, n(v)\, M\, \sigma_W^2\, \sigma_x^2$.
 
 # %%
@@ -527,8 +532,8 @@ for K_ in (3, 4):
         assert (np.abs(variance - expected.mean()) / error).max() > 20
 
 # %% [markdown]
-# A pixel of variance 4 beside one of variance 1: training can flatten that, but it
-# must be learned, and whatever has not been learned shows through. Where the
+# A pixel of variance 4 beside one of variance 1: training can flatten that, but
+# it must be learned, and whatever has not been learned shows through. Where the
 # stride divides the kernel there is nothing to learn. That is why all of
 # numpyvae's convolutions have a kernel of 4 and a stride of 2. (The dark rim of
 # both pictures is (14.12)'s "away from the edges".)
@@ -558,16 +563,17 @@ show(
 # %% [markdown]
 # ## What sharing buys
 #
-# Move the image by one stride and the map moves by one pixel, because every window
-# has the same weights. From (14.4), with $x'_{h} = x_{h - s}$ (one dimension is
-# enough),
+# Move the image by one stride and the map moves by one pixel, because every
+# window has the same weights. From (14.4), with $x'_{h} = x_{h - s}$ (one
+# dimension is enough),
 #
 # $$(x' * W)_{k} = \sum_i x_{sk + i - p - s}\, W_i
 #   = \sum_i x_{s(k - 1) + i - p}\, W_i = (x * W)_{k - 1}. \tag{14.13}$$
 #
-# What is learned about a stroke at one place is known at all places. And it costs
-# little: from $28 \times 28$ pixels to a $14 \times 14$ map of 8 channels, a dense
-# layer has $784 \cdot 1568$ weights, a convolution $4 \cdot 4 \cdot 1 \cdot 8$.
+# What is learned about a stroke at one place is known at all places. And it
+# costs little: from $28 \times 28$ pixels to a $14 \times 14$ map of 8
+# channels, a dense layer has $784 \cdot 1568$ weights, a convolution $4 \cdot 4
+# \cdot 1 \cdot 8$.
 
 # %%
 blot = np.zeros((1, 28, 28, 1))
@@ -584,10 +590,10 @@ assert dense_weights // conv_weights == 9604
 # %% [markdown]
 # ## Use it: a small convolutional VAE
 #
-# Two convolutions, to 8 and 16 maps, halve the image twice, $28 \to 14 \to 7$. A
-# dense layer makes 128 numbers of what they saw and another one $\mu$ and $\ell$;
-# the decoder mirrors it. Beside it the dense VAE with 400 hidden units, both with
-# 10 latents, on the same images for the same number of steps.
+# Two convolutions, to 8 and 16 maps, halve the image twice, $28 \to 14 \to 7$.
+# A dense layer makes 128 numbers of what they saw and another one $\mu$ and
+# $\ell$; the decoder mirrors it. Beside it the dense VAE with 400 hidden units,
+# both with 10 latents, on the same images for the same number of steps.
 
 # %%
 data = digits(full_or_fast(6000, 1200), full_or_fast(1000, 200))
@@ -621,8 +627,9 @@ print(f"the convolutional one is {lead:+.1f} nats ahead")
 assert lead > full_or_fast(0, -150)  # in fast mode it has only begun
 
 # %% [markdown]
-# Where are its parameters? Almost all of them in the two dense layers next to the
-# $7 \times 7 \times 16$ map: the four convolutions together are a few thousand.
+# Where are its parameters? Almost all of them in the two dense layers next to
+# the $7 \times 7 \times 16$ map: the four convolutions together are a few
+# thousand.
 
 # %%
 parts = {"convolutions": 0, "dense layers": 0}
@@ -658,19 +665,21 @@ show(
 )
 
 # %% [markdown]
-# The convolutional one starts behind: its signal has to pass more layers before any
-# of them makes sense. (With ReLU and this learning rate it may not start at all; try
-# it.) Then it overtakes. Nobody told the dense network that neighbouring pixels
-# have anything to do with each other; it has to find out from data.
+# The convolutional one starts behind: its signal has to pass more layers before
+# any of them makes sense. (With ReLU and this learning rate it may not start at
+# all; try it.) Then it overtakes. Nobody told the dense network that
+# neighbouring pixels have anything to do with each other; it has to find out
+# from data.
 #
 # ## Look inside: the first filters
 #
-# Eight kernels of $4 \times 4$ weights, and what each makes of one digit, beside
-# what it makes of blank paper. Dark is more, light is less. A kernel whose
-# weights all have one sign sees *ink*. One whose weights add up to zero is blind to
-# a flat patch, black or white, and sees *edges*. Most are a bit of both: the share
-# of a kernel's squared length that is flat, $(\sum_{ij} W_{ij})^2 / 16 \sum_{ij}
-# W_{ij}^2$, would be $1/16$ on average for weights drawn at random.
+# Eight kernels of $4 \times 4$ weights, and what each makes of one digit,
+# beside what it makes of blank paper. Dark is more, light is less. A kernel
+# whose weights all have one sign sees *ink*. One whose weights add up to zero
+# is blind to a flat patch, black or white, and sees *edges*. Most are a bit of
+# both: the share of a kernel's squared length that is flat, $(\sum_{ij}
+# W_{ij})^2 / 16 \sum_{ij} W_{ij}^2$, would be $1/16$ on average for weights
+# drawn at random.
 
 # %%
 model = models["convolutional"]
@@ -706,9 +715,9 @@ show(
 # ## Exercise
 #
 # In `lessons/exercises/14_convolution.py` write a *dilated* convolution: its
-# kernel's entries meet pixels that lie $d$ apart, $x_{n,\ sk + di - p,\ \dots}$, so
-# that it sees further with no more weights. Find its size, its forward and all
-# three gradients: write down its $T$ first. Then ask
+# kernel's entries meet pixels that lie $d$ apart, $x_{n,\ sk + di - p,\
+# \dots}$, so that it sees further with no more weights. Find its size, its
+# forward and all three gradients: write down its $T$ first. Then ask
 #
 # ```sh
 # numpyvae check 14

@@ -1,12 +1,13 @@
 # %% [markdown]
 # # 16 · Making it fast
 #
-# *A processor does what it is told in the time that its multipliers and its memory
-# need. Count both, and you know beforehand what a change will bring.*
+# *A processor does what it is told in the time that its multipliers and its
+# memory need. Count both, and you know beforehand what a change will bring.*
 #
-# **You will** count the work of one training step; measure what this machine can
-# do at best; then climb from a step in plain NumPy to one near that limit. Each
-# rung has a prediction, a measurement and a proof that it still computes the same.
+# **You will** count the work of one training step; measure what this machine
+# can do at best; then climb from a step in plain NumPy to one near that limit.
+# Each rung has a prediction, a measurement and a proof that it still computes
+# the same.
 #
 # **Reads with** lesson 10 (the step), `numpyvae/kernels.py` (the rungs as they
 # are used). None of the notes speaks of speed. **Takes** 30 seconds.
@@ -38,12 +39,12 @@ print(f"{available_cores()} cores, NumPy {np.__version__}, numba {numba.__versio
 # %% [markdown]
 # ## Count the multiplications
 #
-# The network is the one of lesson 10: 784-400-20 and back. A dense layer with $N$
-# inputs and $M$ outputs does, for each of $B$ images, $NM$ products and as many
-# additions: $2BNM$ floating point operations. Backward, $\bar W = x^\top \bar a$
-# sums over $B$ for each of the $NM$ weights: $2BNM$ again. And $\bar x = \bar a
-# W^\top$: $2BNM$ once more, except in the first layer, since nobody asks for the
-# gradient of an image. Forward once, backward twice, minus one:
+# The network is the one of lesson 10: 784-400-20 and back. A dense layer with
+# $N$ inputs and $M$ outputs does, for each of $B$ images, $NM$ products and as
+# many additions: $2BNM$ floating point operations. Backward, $\bar W = x^\top
+# \bar a$ sums over $B$ for each of the $NM$ weights: $2BNM$ again. And $\bar
+# x = \bar a W^\top$: $2BNM$ once more, except in the first layer, since nobody
+# asks for the gradient of an image. Forward once, backward twice, minus one:
 #
 # $$F = 2B \Big( 3 \sum_i N_i M_i - N_1 M_1 \Big). \tag{16.1}$$
 
@@ -62,25 +63,26 @@ assert counted == flop
 # %% [markdown]
 # ## Measure what the machine can do
 #
-# Two numbers bound every piece of code: how many operations a second, and how many
-# bytes a second. Work that needs $F$ operations and moves $Q$ bytes can't be
-# faster than the slower of the two:
+# Two numbers bound every piece of code: how many operations a second, and how
+# many bytes a second. Work that needs $F$ operations and moves $Q$ bytes can't
+# be faster than the slower of the two:
 #
 # $$t \ge \max \left( \frac{F}{\text{operations per second}},\
 #   \frac{Q}{\text{bytes per second}} \right). \tag{16.2}$$
 #
-# For the first, a large product of matrices is as good as it gets. For the second,
-# take $y \leftarrow y + x$, which reads two arrays and writes one. (A copy would
-# seem simpler. But before a processor writes to a place it has not read, it fetches
-# what is there, so a copy moves three arrays, too, and says so to nobody.) Bytes
-# are cheaper the nearer they lie, so take a large array and one that fits into the
-# cache of a core. How to measure? Something else always runs on a computer, and it only
-# ever makes things slower. So the contestants take turns, each is run once to warm
-# up and once against the clock, and of all its times the 10th percentile is what
-# it can do. The median beside it says how much the machine was disturbed. One
-# disturbance is of our own making: BLAS's threads, when they have nothing to do,
-# watch for work for some 25 ms before they go to sleep, and a core that watches is
-# a core that is taken. So after a contestant that used them there is a pause.
+# For the first, a large product of matrices is as good as it gets. For the
+# second, take $y \leftarrow y + x$, which reads two arrays and writes one. (A
+# copy would seem simpler. But before a processor writes to a place it has not
+# read, it fetches what is there, so a copy moves three arrays, too, and says so
+# to nobody.) Bytes are cheaper the nearer they lie, so take a large array and
+# one that fits into the cache of a core. How to measure? Something else always
+# runs on a computer, and it only ever makes things slower. So the contestants
+# take turns, each is run once to warm up and once against the clock, and of all
+# its times the 10th percentile is what it can do. The median beside it says how
+# much the machine was disturbed. One disturbance is of our own making: BLAS's
+# threads, when they have nothing to do, watch for work for some 25 ms before
+# they go to sleep, and a core that watches is a core that is taken. So after a
+# contestant that used them there is a pause.
 
 
 # %%
@@ -148,8 +150,8 @@ if cores > 1 and peak < 1.5 * peak1:
 #
 # Here is the whole step, every line a pair that an earlier lesson derived. It
 # takes its functions from `f` and its arrays from `room`, so that the rungs can
-# exchange both; this first time, `room` has nothing, and each function makes new
-# arrays.
+# exchange both; this first time, `room` has nothing, and each function makes
+# new arrays.
 
 
 # %%
@@ -185,8 +187,8 @@ def loss_and_gradient(f, params, x, eps, room, dtype, batch=B):
 
 
 # %% [markdown]
-# The loss is written as a beginner would: probabilities, their logarithms, and the
-# chain rule through both. Adam goes block by block (2.9 to 2.11).
+# The loss is written as a beginner would: probabilities, their logarithms, and
+# the chain rule through both. Adam goes block by block (2.9 to 2.11).
 
 
 # %%
@@ -261,12 +263,13 @@ assert max(errors(loss, grads)) < 1e-13
 # %% [markdown]
 # ## Half the bytes: float32
 #
-# A register of 64 bytes holds 8 numbers of float64 and 16 of float32, and a cache
-# line likewise. **Prediction:** half the time. The price is in the digits: each
-# rounding has a relative error of up to $u = 2^{-24} \approx 6 \cdot 10^{-8}$
-# instead of $2^{-53}$, and the errors of $n$ terms that are added, being of either
-# sign, grow about as $\sqrt n$. For 784 terms that is $28 \cdot 6 \cdot 10^{-8}
-# \approx 2 \cdot 10^{-6}$, far below the noise of a batch of 128.
+# A register of 64 bytes holds 8 numbers of float64 and 16 of float32, and a
+# cache line likewise. **Prediction:** half the time. The price is in the
+# digits: each rounding has a relative error of up to $u = 2^{-24} \approx 6
+# \cdot 10^{-8}$ instead of $2^{-53}$, and the errors of $n$ terms that are
+# added, being of either sign, grow about as $\sqrt n$. For 784 terms that is
+# $28 \cdot 6 \cdot 10^{-8} \approx 2 \cdot 10^{-6}$, far below the noise of a
+# batch of 128.
 
 # %%
 loss, grads = loss_and_gradient(naive, blocks(start32), x32, eps32, nothing, np.float32)
@@ -277,15 +280,16 @@ assert max(errors(loss, grads)) < SINGLE
 assert all(grad.dtype == np.float32 for grad in grads)
 
 # %% [markdown]
-# One line with a `np.float64` scalar in it, and NumPy 2 computes all that follows
-# in float64. So the dtype of the gradients is asserted too.
+# One line with a `np.float64` scalar in it, and NumPy 2 computes all that
+# follows in float64. So the dtype of the gradients is asserted too.
 #
 # ## The loss from logits: not faster, but right
 #
-# Count the passes over the $128 \times 784$ logits: the beginner's pair makes 21
-# (each NumPy operation is one), and so does `likelihoods.py`, which takes the
-# loss from logits by (11.2) and its gradient by (11.3). **Prediction:** no gain in
-# speed. It is a rung all the same: at a logit of 100 the probability rounds to 1.
+# Count the passes over the $128 \times 784$ logits: the beginner's pair makes
+# 21 (each NumPy operation is one), and so does `likelihoods.py`, which takes
+# the loss from logits by (11.2) and its gradient by (11.3). **Prediction:** no
+# gain in speed. It is a rung all the same: at a logit of 100 the probability
+# rounds to 1.
 
 # %%
 large, ink = np.full((1, 1), 100.0, np.float32), np.zeros((1, 1), np.float32)
@@ -305,13 +309,13 @@ from_logits.bernoulli_backward = new_arrays(likelihoods.bernoulli_backward)
 # %% [markdown]
 # ## Fewer passes: where the exp stands
 #
-# A compiled loop makes all of it in one pass, exp and log included. It sounds like
-# the best one could do. But a processor takes 16 numbers at a time only where the
-# compiler knows how, and LLVM, which numba compiles with, has no vectorized exp
-# that numba could call. Then each element is a call of a function. NumPy brings
-# its own vectorized `exp`. So leave it to NumPy: one loop that writes $-|l|$,
-# `np.exp` in place, one loop for the rest (2.6). **Prediction:** three passes with
-# vectors beat one without.
+# A compiled loop makes all of it in one pass, exp and log included. It sounds
+# like the best one could do. But a processor takes 16 numbers at a time only
+# where the compiler knows how, and LLVM, which numba compiles with, has no
+# vectorized exp that numba could call. Then each element is a call of a
+# function. NumPy brings its own vectorized `exp`. So leave it to NumPy: one
+# loop that writes $-|l|$, `np.exp` in place, one loop for the rest
+# (2.6). **Prediction:** three passes with vectors beat one without.
 
 
 # %%
@@ -371,8 +375,8 @@ def loop_exp_loop(logits, p, nll, last=finish):
 # %% [markdown]
 # ## Fewer logarithms: a log of a product
 #
-# `finish` hides a second trick. The loss needs $\sum_j \log(1 + e_j)$ with
-# $0 < e_j = \exp(-|l_j|) \le 1$. A sum of logarithms is the logarithm of a product,
+# `finish` hides a second trick. The loss needs $\sum_j \log(1 + e_j)$ with $0 <
+# e_j = \exp(-|l_j|) \le 1$. A sum of logarithms is the logarithm of a product,
 # and every factor lies in $(1, 2]$. So 64 of them can be multiplied first:
 #
 # $$\sum_{j=1}^{64} \log(1 + e_j) = \log \prod_{j=1}^{64} (1 + e_j), \qquad
@@ -386,8 +390,8 @@ def loop_exp_loop(logits, p, nll, last=finish):
 # $$\left| \text{error of } \log \prod_{j=1}^{n} (1 + e_j) \right| \le 2 n u,
 #   \tag{16.4}$$
 #
-# over a whole image $2 \cdot 784 \cdot 2^{-24} \approx 10^{-4}$ nats, of a loss of
-# some hundred.
+# over a whole image $2 \cdot 784 \cdot 2^{-24} \approx 10^{-4}$ nats, of a loss
+# of some hundred.
 
 # %%
 logits = (3 * rng.normal(size=(B, 784))).astype(np.float32)
@@ -421,17 +425,18 @@ tell(losses)
 # %% [markdown]
 # ## One pass for Adam, and the test that nobody asked for
 #
-# Adam (2.9 to 2.11) in NumPy is some 15 passes over $P = 652{,}824$ parameters. A
-# loop needs one: it reads $\theta, g, m, v$ and writes $\theta, m, v$, seven
+# Adam (2.9 to 2.11) in NumPy is some 15 passes over $P = 652{,}824$ parameters.
+# A loop needs one: it reads $\theta, g, m, v$ and writes $\theta, m, v$, seven
 # numbers for each parameter, and hardly computes. So bytes decide:
 #
-# $$t_{\text{Adam}} \ge \frac{7 \cdot 4\, P}{\text{bytes per second}}. \tag{16.5}$$
+# $$t_{\text{Adam}} \ge \frac{7 \cdot 4\, P}{\text{bytes per second}}.
+#   \tag{16.5}$$
 #
-# The loop below is compiled twice. By default numba keeps Python's promise that a
-# division by zero raises an error. So it tests each divisor, and leaves the loop
-# if it must. A loop that may be left in the middle can't be done 16 elements at a
-# time. With `error_model="numpy"` a division by zero is infinity, and no test is
-# needed.
+# The loop below is compiled twice. By default numba keeps Python's promise that
+# a division by zero raises an error. So it tests each divisor, and leaves the
+# loop if it must. A loop that may be left in the middle can't be done 16
+# elements at a time. With `error_model="numpy"` a division by zero is infinity,
+# and no test is needed.
 
 
 # %%
@@ -513,10 +518,11 @@ print(f"predicted from {adam_bytes / 1e6:.1f} MB: {adam_floor:.3f} ms")
 # %% [markdown]
 # ## Arrays that stay
 #
-# Each `x @ W` asks for a new array. A large one may come fresh from the operating
-# system, a page at a time, each page filled with zeros for safety before the
-# result is written over them. Or the C library has kept the memory of an array that
-# was given back, and hands it out again at no cost. Which of the two? Ask:
+# Each `x @ W` asks for a new array. A large one may come fresh from the
+# operating system, a page at a time, each page filled with zeros for safety
+# before the result is written over them. Or the C library has kept the memory
+# of an array that was given back, and hands it out again at no cost. Which of
+# the two? Ask:
 
 # %%
 kept = np.empty(P, np.float32)
@@ -561,19 +567,19 @@ def shelf(grad, batch):
 # ## Two threads, and nobody else's
 #
 # Who uses the second core? BLAS can share out a single product among threads of
-# its own, but what stands between two products runs on one core, while the other
-# waits. Rather cut the *batch* in two. A shard of the batch is a whole step's
-# forward and backward, on a core of its own, with BLAS kept to one thread; matrix
-# products and our loops let go of Python's lock. The mean over the batch keeps its
-# $1/B$, so the shards' gradients add up to the batch's,
+# its own, but what stands between two products runs on one core, while the
+# other waits. Rather cut the *batch* in two. A shard of the batch is a whole
+# step's forward and backward, on a core of its own, with BLAS kept to one
+# thread; matrix products and our loops let go of Python's lock. The mean over
+# the batch keeps its $1/B$, so the shards' gradients add up to the batch's,
 #
 # $$\bar\theta = \frac1B \sum_{i=1}^{B} \frac{\partial L_i}{\partial \theta}
 #   = \sum_{s=1}^{S} \Big( \frac1B \sum_{i \in \text{shard } s}
 #     \frac{\partial L_i}{\partial \theta} \Big), \tag{16.6}$$
 #
 # and Adam, which adds them as it reads them, is shared out by parameters. The
-# order of the sum does not depend on which thread was faster. **Prediction:** half
-# of what one core needs, plus two meetings of the threads.
+# order of the sum does not depend on which thread was faster. **Prediction:**
+# half of what one core needs, plus two meetings of the threads.
 
 # %%
 SHARDS = 2
@@ -623,17 +629,18 @@ assert np.array_equal(*bitwise)  # one thread or two: the same bits
 # %% [markdown]
 # ## Only the pixels that are there
 #
-# A binary image is a list of its active pixels, and a row of $x W$ is the sum of
-# the rows of $W$ that the list names. Backward, a row of $\bar W$ is the sum of
-# $\bar a$ over the images that have the pixel:
+# A binary image is a list of its active pixels, and a row of $x W$ is the sum
+# of the rows of $W$ that the list names. Backward, a row of $\bar W$ is the sum
+# of $\bar a$ over the images that have the pixel:
 #
 # $$(xW)_i = \sum_{n:\, x_{in} = 1} W_n, \qquad
 #   \bar W_n = \sum_{i:\, x_{in} = 1} \bar a_i. \tag{16.7}$$
 #
-# And the loss reads $x$ only where it is 1. From (11.2), since $x_j l_j$ is $l_j$
-# or nothing,
+# And the loss reads $x$ only where it is 1. From (11.2), since $x_j l_j$ is
+# $l_j$ or nothing,
 #
-# $$R = \sum_{j=1}^{D} \log(1 + \exp l_j)\ -\ \sum_{j:\, x_j = 1} l_j. \tag{16.8}$$
+# $$R = \sum_{j=1}^{D} \log(1 + \exp l_j)\ -\ \sum_{j:\, x_j = 1} l_j.
+#   \tag{16.8}$$
 
 
 # %%
@@ -662,13 +669,13 @@ assert np.allclose(full, of_list, rtol=1e-5)
 assert np.allclose(kernels.bernoulli_forward(logits, listed)[0], of_list, rtol=1e-5)
 
 # %% [markdown]
-# That is one operation for each active pixel and output where the product had two
-# for every pixel: about one in fifteen. **Prediction:** much less than that. The
-# product uses each weight that it loads for all images of the batch, while a sum
-# of rows loads a row to add it once. Operations are saved, bytes are not, and by
-# (16.2) the bytes now decide. A pass that adds one row moves three: it reads the
-# row and the sum, and writes the sum. The package adds eight rows in a pass, which
-# moves $(8 + 2)/8$ for each row.
+# That is one operation for each active pixel and output where the product had
+# two for every pixel: about one in fifteen. **Prediction:** much less than
+# that. The product uses each weight that it loads for all images of the batch,
+# while a sum of rows loads a row to add it once. Operations are saved, bytes
+# are not, and by (16.2) the bytes now decide. A pass that adds one row moves
+# three: it reads the row and the sum, and writes the sum. The package adds
+# eight rows in a pass, which moves $(8 + 2)/8$ for each row.
 
 # %%
 dense_flop, row_bytes = 2 * B * 784 * 400, 4 * 400 * len(listed.columns)
@@ -796,8 +803,9 @@ print(f"{'floor, by (16.2)':19}{'':10}{floor:10.2f}")
 
 # %% [markdown]
 # Where shards take longer than half of one core's step, how much of that is the
-# threads, and how much the cutting? Do both shards in turn on a single thread: each
-# writes a whole gradient, and its products have 64 rows, which BLAS likes less.
+# threads, and how much the cutting? Do both shards in turn on a single thread:
+# each writes a whole gradient, and its products have 64 rows, which BLAS likes
+# less.
 
 # %%
 print(f"one batch on one core     {time['one core']:.2f} ms")
@@ -843,8 +851,8 @@ show(
 # %% [markdown]
 # ## What was dropped
 #
-# Ideas that sounded good and lost, seen by themselves: the loop with everything in
-# it, and Adam under Python's zero test.
+# Ideas that sounded good and lost, seen by themselves: the loop with everything
+# in it, and Adam under Python's zero test.
 
 # %%
 mixed = losses["loss, one loop with exp and log1p"][0]
@@ -887,22 +895,22 @@ show(
 )
 
 # %% [markdown]
-# What remains above the floor? The products of a step are not all large: a shard
-# has 64 rows, and the two layers at the code are 40 and 20 wide, so they run below
-# the peak. Adam and the loss move bytes and multiply little. The two meetings of
-# the threads cost what was printed. `numpyvae/train.py` does what the last rung
-# does and draws a new batch besides.
+# What remains above the floor? The products of a step are not all large: a
+# shard has 64 rows, and the two layers at the code are 40 and 20 wide, so they
+# run below the peak. Adam and the loss move bytes and multiply little. The two
+# meetings of the threads cost what was printed. `numpyvae/train.py` does what
+# the last rung does and draws a new batch besides.
 #
-# The habit is worth more than the numbers, which are this machine's. Count, then
-# predict, then measure. Where prediction and measurement disagree, one of them
-# will teach you something.
+# The habit is worth more than the numbers, which are this machine's. Count,
+# then predict, then measure. Where prediction and measurement disagree, one of
+# them will teach you something.
 #
 # ## Exercise
 #
-# In `lessons/exercises/16_fast.py` write what (16.7) and (16.8) say: the Bernoulli
-# loss of images that are given as lists of active pixels, its gradient, and the
-# weight gradient of the first layer; without ever writing down the images. Then
-# ask
+# In `lessons/exercises/16_fast.py` write what (16.7) and (16.8) say: the
+# Bernoulli loss of images that are given as lists of active pixels, its
+# gradient, and the weight gradient of the first layer; without ever writing
+# down the images. Then ask
 #
 # ```sh
 # numpyvae check 16

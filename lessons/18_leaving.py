@@ -1,17 +1,17 @@
 # %% [markdown]
 # # 18 · Leaving the nest
 #
-# *A framework differentiates whatever you write. You now know what it does there,
-# and, which is worth more, what it can't know.*
+# *A framework differentiates whatever you write. You now know what it does
+# there, and, which is worth more, what it can't know.*
 #
 # **You will** write a framework's core, reverse-mode differentiation, in some
-# forty lines; give the same weights to PyTorch and to JAX and get the same ELBO and the
-# same gradients, to $10^{-10}$ in float64; learn which way each of them lays out
-# its arrays; and see three mistakes that no framework reports.
+# forty lines; give the same weights to PyTorch and to JAX and get the same ELBO
+# and the same gradients, to $10^{-10}$ in float64; learn which way each of them
+# lays out its arrays; and see three mistakes that no framework reports.
 #
-# **Reads with** lesson 10 (the gradients by hand), notes 001 and 004 (which leave
-# the gradient to the machine). PyTorch and JAX are used where they are installed.
-# **Takes** 3 seconds without them, 10 with both.
+# **Reads with** lesson 10 (the gradients by hand), notes 001 and 004 (which
+# leave the gradient to the machine). PyTorch and JAX are used where they are
+# installed. **Takes** 3 seconds without them, 10 with both.
 
 # %%
 import warnings
@@ -41,8 +41,8 @@ with warnings.catch_warnings():  # what they say to each other is not our subjec
 # ## What is to be reproduced
 #
 # The VAE of lesson 10, 784-400-20, in float64 and with the gradients that were
-# written by hand; a batch of binary images; and one fixed $\varepsilon$. Noise that
-# is an argument is what makes a comparison possible at all.
+# written by hand; a batch of binary images; and one fixed $\varepsilon$. Noise
+# that is an argument is what makes a comparison possible at all.
 
 # %%
 B, Z = full_or_fast(100, 20), 20
@@ -61,21 +61,21 @@ for name, block in weights.items():
 # %% [markdown]
 # ## A framework in some forty lines
 #
-# A computation is a list of values $v_1, \dots, v_K$. Each is given, or made from
-# earlier ones by one simple function, and the last is the loss $L$. Write $j \to k$
-# if $v_j$ is an argument of $v_k$. If $v_j$ moves, $L$ moves through every $k$ that
-# uses it, so the differentials add:
+# A computation is a list of values $v_1, \dots, v_K$. Each is given, or made
+# from earlier ones by one simple function, and the last is the loss $L$. Write
+# $j \to k$ if $v_j$ is an argument of $v_k$. If $v_j$ moves, $L$ moves through
+# every $k$ that uses it, so the differentials add:
 #
 # $$\bar v_j = \sum_{k:\ j \to k} \bar v_k \frac{\partial v_k}{\partial v_j},
 #   \qquad \bar v_K = 1. \tag{18.1}$$
 #
-# Every $k$ in the sum is later than $j$. So go through the list backwards: when it
-# is the turn of $j$, all its terms have arrived. That is reverse-mode
+# Every $k$ in the sum is later than $j$. So go through the list backwards: when
+# it is the turn of $j$, all its terms have arrived. That is reverse-mode
 # differentiation, and backpropagation is its name in a network.
 #
 # The derivative $\partial v_k / \partial v_j$ of one matrix by another is never
-# written down. What is needed is only what it does to $\bar v_k$, a function that
-# *pulls* the bar of the result back to an argument:
+# written down. What is needed is only what it does to $\bar v_k$, a function
+# that *pulls* the bar of the result back to an argument:
 #
 # $$\begin{aligned}
 #   y &= x W: & \bar x &= \bar y\, W^\top, & \bar W &= x^\top \bar y, \\
@@ -155,9 +155,10 @@ def pull_back(last):
 
 
 # %% [markdown]
-# Look at the one `+` in the last function. Where a value is used twice, its bars
-# add; lesson 10 did that by hand for $\mu$ and $\ell$, which feed the sample and
-# the KL. Now the whole VAE, forward only, and nobody writes a backward pass.
+# Look at the one `+` in the last function. Where a value is used twice, its
+# bars add; lesson 10 did that by hand for $\mu$ and $\ell$, which feed the
+# sample and the KL. Now the whole VAE, forward only, and nobody writes a
+# backward pass.
 
 
 # %%
@@ -214,9 +215,9 @@ assert abs(tape[at["loss"]][0] / loss - 1) < 1e-13
 assert found["tape, float64"][0] < 1e-12
 
 # %% [markdown]
-# The gradients by hand and those of the tape are the same to rounding: neither knew
-# of the other. What did it cost? The product $xW$ forward has two products as
-# pulls, so all gradients cost about two forward passes more, for 652,824
+# The gradients by hand and those of the tape are the same to rounding: neither
+# knew of the other. What did it cost? The product $xW$ forward has two products
+# as pulls, so all gradients cost about two forward passes more, for 652,824
 # parameters as for one. Whoever perturbed them one at a time would need 652,824
 # forward passes.
 
@@ -257,11 +258,12 @@ assert used[at["mu"]] >= 2 and used[at["logvar"]] >= 2 and used[at["loss"]] == 0
 # %% [markdown]
 # ## Three things that no framework tells you
 #
-# **It differentiates what you wrote, not what you meant.** Leave out the $\tfrac12$
-# in $\sigma = \exp(\ell / 2)$, the most copied mistake there is. The gradients are
-# then exactly those of the wrong loss: a finite difference agrees. Only meaning
-# tells: the variance of $z$ must be $\exp \ell$. (The encoder's biases are moved
-# first, to a $\sigma$ of about a third; where $\ell$ is 0, right and wrong agree.)
+# **It differentiates what you wrote, not what you meant.** Leave out the
+# $\tfrac12$ in $\sigma = \exp(\ell / 2)$, the most copied mistake there is. The
+# gradients are then exactly those of the wrong loss: a finite difference
+# agrees. Only meaning tells: the variance of $z$ must be $\exp \ell$. (The
+# encoder's biases are moved first, to a $\sigma$ of about a third; where $\ell$
+# is 0, right and wrong agree.)
 
 # %%
 sure = {name: block.copy() for name, block in weights.items()}
@@ -292,10 +294,10 @@ slope_error, variance_error = compare("no half:", exp)
 assert slope_error < 1e-5 and variance_error > 0.5  # a perfect gradient, of nonsense
 
 # %% [markdown]
-# **What leaves the tape is a constant.** `.detach()`, `.item()`, a detour through
-# NumPy, `stop_gradient`: the value goes on, its pulls don't. Nothing fails. The
-# loss falls, too, since half of the gradient is still there. This time a finite
-# difference knows.
+# **What leaves the tape is a constant.** `.detach()`, `.item()`, a detour
+# through NumPy, `stop_gradient`: the value goes on, its pulls don't. Nothing
+# fails. The loss falls, too, since half of the gradient is still there. This
+# time a finite difference knows.
 
 
 # %%
@@ -307,11 +309,12 @@ slope_error, variance_error = compare("detached:", detached)
 assert slope_error > 1e-2 and variance_error < 1e-12
 
 # %% [markdown]
-# **The derivative of a formula is not the formula of the derivative.** $\log(1 +
-# \exp l)$ has the slope $\sigma(l) \le 1$ everywhere. Taken apart into operations
-# it is $\exp l / (1 + \exp l)$: infinity over infinity for a large $l$, and one such
-# pixel makes all weights NaN. Frameworks have `softplus` and
-# `binary_cross_entropy_with_logits` for that reason; you have to know it.
+# **The derivative of a formula is not the formula of the derivative.**
+# $\log(1 + \exp l)$ has the slope $\sigma(l) \le 1$ everywhere. Taken apart
+# into operations it is $\exp l / (1 + \exp l)$: infinity over infinity for a
+# large $l$, and one such pixel makes all weights NaN. Frameworks have
+# `softplus` and `binary_cross_entropy_with_logits` for that reason; you have to
+# know it.
 
 # %%
 log = elementwise(np.log, lambda a: 1 / a)
@@ -330,16 +333,17 @@ assert np.isnan(apart) and whole == 1.0
 # |---|---|---|
 # | `W` $(N, M)$, `x @ W + b` | `Linear.weight` $(M, N)$ | as here |
 # | images $(B, H, V, C)$ | $(B, C, H, V)$ | say `"NHWC"`: as here |
-# | `W` $(K, K, C, M)$ | `Conv2d.weight` $(M, C, K, K)$ | say `"HWIO"`: as here |
-# | the same, transposed | `ConvTranspose2d.weight`: too | `transpose_kernel=True` |
+# | `W` $(K, K, C, M)$ | `Conv2d.weight` $(M, C, K, K)$ | `"HWIO"`: as here |
+# | the same, transposed | `ConvTranspose2d`: the same | `transpose_kernel=True` |
 # | backward overwrites | `.grad` is *added to* | returned, as here |
 # | `eps` is an argument | a global seed | a `key` is an argument |
-# | float64 if you say so | float32 by default | float32 unless `jax_enable_x64` |
+# | float64 if you say so | the same | only with `jax_enable_x64` |
 # | mean over images only | `reduction="sum"`, divide by $B$ | you write it |
 #
-# A forgotten transpose is loud where $N \ne M$ and silent where $N = M$: a wrong
-# number and no error. And where an image becomes a row, the two orders of its axes
-# give two orders of the row, so the dense layer behind it needs its rows permuted:
+# A forgotten transpose is loud where $N \ne M$ and silent where $N = M$: a
+# wrong number and no error. And where an image becomes a row, the two orders of
+# its axes give two orders of the row, so the dense layer behind it needs its
+# rows permuted:
 
 # %%
 H, V, C, M = 3, 4, 2, 5
@@ -353,7 +357,8 @@ assert not np.allclose(their_row @ W, maps.reshape(7, -1) @ W, rtol=0.1)  # sile
 # ## PyTorch
 #
 # The same model in its own words: modules that hold their weights, a loss, and
-# `backward()`. Our weights go in transposed; its gradients come back transposed.
+# `backward()`. Our weights go in transposed; its gradients come back
+# transposed.
 
 # %%
 if torch:
@@ -407,9 +412,9 @@ if torch:
     assert abs(factor - 2) < 1e-4
 
 # %% [markdown]
-# `.grad` is added to, so a training loop must call `zero_grad()`: forget it, and
-# the gradient grows with every step. And `reduction="mean"` would divide by the
-# pixels too, and the KL would weigh 784 times as much beside it.
+# `.grad` is added to, so a training loop must call `zero_grad()`: forget it,
+# and the gradient grows with every step. And `reduction="mean"` would divide by
+# the pixels too, and the KL would weigh 784 times as much beside it.
 #
 # ## JAX
 #
@@ -448,9 +453,9 @@ if jax:
 # %% [markdown]
 # ## And the convolutions
 #
-# One permutation, $(K, K, C, M) \to (M, C, K, K)$, serves both of PyTorch's layers,
-# because both of ours share the $W$ of (14.3). (PyTorch says "in, out" of its
-# transposed layer, and in is the map.)
+# One permutation, $(K, K, C, M) \to (M, C, K, K)$, serves both of PyTorch's
+# layers, because both of ours share the $W$ of (14.3). (PyTorch says "in, out"
+# of its transposed layer, and in is the map.)
 
 # %%
 image, small = rng.normal(size=(2, 8, 6, C)), rng.normal(size=(2, 4, 3, M))
@@ -486,13 +491,14 @@ if jax:
     print("JAX's two convolutions are ours")
 
 # %% [markdown]
-# (JAX wants the padding of the picture that it widens, $K - 1 - p = 2$ here, where
-# PyTorch and we say the $p = 1$ of the convolution that is being transposed.)
+# (JAX wants the padding of the picture that it widens, $K - 1 - p = 2$ here,
+# where PyTorch and we say the $p = 1$ of the convolution that is being
+# transposed.)
 #
 # ## The same road, step by step
 #
-# One gradient may agree by luck. Ten steps of Adam may not: each starts where the
-# last one ended, so what is off would grow.
+# One gradient may agree by luck. Ten steps of Adam may not: each starts where
+# the last one ended, so what is off would grow.
 
 # %%
 steps = full_or_fast(10, 4)
@@ -535,8 +541,8 @@ if torch:
     assert np.allclose(theirs, ours, rtol=1e-10)
 
 # %% [markdown]
-# All of it in one picture, with our own compiled float32 code for company. Float32
-# has seven digits and all use them; float64 has sixteen.
+# All of it in one picture, with our own compiled float32 code for company.
+# Float32 has seven digits and all use them; float64 has sixteen.
 
 # %%
 compiled = VAE(seed=18)
@@ -579,29 +585,31 @@ show(
 #
 # - **The beginning.** Kingma and Welling (2014); Rezende, Mohamed and Wierstra
 #   (2014). The same authors look back: Kingma and Welling (2019).
-# - **Tighter bounds.** Burda, Grosse and Salakhutdinov (2016). Why a tighter one
-#   can train a worse encoder: Rainforth et al. (2018). What is lost where: Cremer,
-#   Li and Duvenaud (2018).
+# - **Tighter bounds.** Burda, Grosse and Salakhutdinov (2016). Why a tighter
+#   one can train a worse encoder: Rainforth et al. (2018). What is lost where:
+#   Cremer, Li and Duvenaud (2018).
 # - **A richer $q$.** Rezende and Mohamed (2015); Kingma et al. (2016).
 # - **A richer prior.** Tomczak and Welling (2018).
-# - **Codes that are not numbers.** Jang, Gu and Poole (2017); Maddison, Mnih and Teh
-#   (2017); van den Oord, Vinyals and Kavukcuoglu (2017).
-# - **Rate, distortion, collapse.** Bowman et al. (2016); Higgins et al. (2017); Chen
-#   et al. (2017); Alemi et al. (2018); Lucas et al. (2019).
-# - **What a latent can mean.** Locatello et al. (2019); Khemakhem et al. (2020).
+# - **Codes that are not numbers.** Jang, Gu and Poole (2017); Maddison, Mnih
+#   and Teh (2017); van den Oord, Vinyals and Kavukcuoglu (2017).
+# - **Rate, distortion, collapse.** Bowman et al. (2016); Higgins et al. (2017);
+#   Chen et al. (2017); Alemi et al. (2018); Lucas et al. (2019).
+# - **What a latent can mean.** Locatello et al. (2019); Khemakhem et al.
+#   (2020).
 # - **Deep hierarchies.** Sønderby et al. (2016); Vahdat and Kautz (2020); Child
 #   (2021).
-# - **One long chain of latents, with a $q$ that nobody trains.** Sohl-Dickstein et
-#   al. (2015); Ho, Jain and Abbeel (2020); Kingma et al. (2021). It is the ELBO
-#   again.
-# - **Differentiating programs.** Griewank and Walther (2008); Baydin et al. (2018).
+# - **One long chain of latents, with a $q$ that nobody trains.** Sohl-Dickstein
+#   et al. (2015); Ho, Jain and Abbeel (2020); Kingma et al. (2021). It is the
+#   ELBO again.
+# - **Differentiating programs.** Griewank and Walther (2008); Baydin et al.
+#   (2018).
 #
 # ## Exercise
 #
-# In `lessons/exercises/18_leaving.py` give the tape an operation that it lacks, the
-# $\log \sum \exp$ of each row, which the importance-weighted bound needs, with its
-# pull; and write the two functions that carry a dense layer behind a convolution to
-# PyTorch and back. Then ask
+# In `lessons/exercises/18_leaving.py` give the tape an operation that it lacks,
+# the $\log \sum \exp$ of each row, which the importance-weighted bound needs,
+# with its pull; and write the two functions that carry a dense layer behind a
+# convolution to PyTorch and back. Then ask
 #
 # ```sh
 # numpyvae check 18
