@@ -334,7 +334,7 @@ assert np.isnan(apart) and whole == 1.0
 # | `W` $(N, M)$, `x @ W + b` | `Linear.weight` $(M, N)$ | as here |
 # | images $(B, H, V, C)$ | $(B, C, H, V)$ | say `"NHWC"`: as here |
 # | `W` $(K, K, C, M)$ | `Conv2d.weight` $(M, C, K, K)$ | `"HWIO"`: as here |
-# | the same, transposed | `ConvTranspose2d`: the same | `transpose_kernel=True` |
+# | the same, transposed | `ConvTranspose2d`: same | `transpose_kernel=True` |
 # | backward overwrites | `.grad` is *added to* | returned, as here |
 # | `eps` is an argument | a global seed | a `key` is an argument |
 # | float64 if you say so | the same | only with `jax_enable_x64` |
