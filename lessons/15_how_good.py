@@ -299,7 +299,8 @@ assert ((1 / (share**2).sum(axis=1)) <= K_MAX).all()
 #
 # $$\nabla_\theta L_K \to \nabla_\theta \log p_\theta(x), \qquad
 #   \nabla_\phi L_K \approx \nabla_\phi \Big[ \log p_\theta(x)
-#   - \frac{\chi^2}{2K} \Big] = -\frac{1}{2K} \nabla_\phi\, \chi^2, \tag{15.10}$$
+#   - \frac{\chi^2}{2K} \Big] = -\frac{1}{2K} \nabla_\phi\, \chi^2,
+#   \tag{15.10}$$
 #
 # for $\log p(x)$ knows no encoder: with infinitely many guesses, any $q$ would
 # do, and nobody tells $q$ to be good. Signal over noise:
