@@ -213,7 +213,7 @@ def test_a_preset_is_a_model_and_settings(
         "default": ([400], 20, "relu", 10, 128, "dynamic"),
         "pytorch-example": ([400], 20, "relu", 10, 128, "none"),
         "kingma-welling": ([500], 20, "tanh", 50, 100, "dynamic"),
-        "burda": ([200, 200], 50, "tanh", 500, 100, "dynamic"),
+        "burda": ([200, 200], 50, "tanh", 1200, 100, "dynamic"),
         "plane": ([400, 200], 2, "relu", 20, 128, "dynamic"),
     }
     if name in asked:
