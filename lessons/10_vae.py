@@ -123,8 +123,9 @@ assert abs(z.var() - sigma) > 20 * error
 #   &= \mathbb E_q \log p_\theta(x|z) - \mathrm{KL}(q_\phi(z|x) \,\|\, p(z)).
 #   \end{aligned}$$
 #
-# Seen from this road nothing is a choice: the KL has weight one, and it has to
-# be this KL, or the bound is none.
+# Seen from this road nothing is a choice: it is this KL, and its weight is
+# one. With a weight above one the bound is looser than it need be; with one
+# below it is no bound.
 #
 # ## They are one road
 #
@@ -149,8 +150,8 @@ assert abs(z.var() - sigma) > 20 * error
 #
 # Now on numbers. With two latents the means over $q$ need no luck:
 # Gauss-Hermite quadrature turns $\mathbb E\, f(\varepsilon)$ into a weighted
-# sum over a few fixed $\varepsilon$, exact for polynomials up to twice as many
-# degrees as it has nodes. $\log q - \log p$ is a polynomial of degree two in
+# sum over a few fixed $\varepsilon$, exact for polynomials of a degree below
+# twice the number of nodes. $\log q - \log p$ is a polynomial of degree two in
 # $\varepsilon$.
 
 # %%
@@ -495,7 +496,7 @@ assert recons[-20:].mean() + kls[-20:].mean() < 0.5 * (recons[0] + kls[0])
 # Look at the first steps. The encoder begins by shouting: it moves its means
 # far out before the decoder can read them, and pays for nats that buy nothing.
 # The KL silences it within some fifty steps. Then the code comes back, slowly,
-# where it pays: each nat of it now saves several of reconstruction.
+# where it saves more than it costs.
 
 # %%
 figure, (top, bottom) = sheet(
@@ -550,7 +551,9 @@ for r in train(
         f"epoch {r.epoch}   test loss {-r.test_elbo:6.1f} "
         f"= {r.test_recon:5.1f} + {r.test_kl:4.1f} nats"
     )
-assert -r.test_elbo < before
+saved = (no_code - r.test_recon) / r.test_kl
+print(f"a nat of code saves {saved:.1f} nats of reconstruction")
+assert -r.test_elbo < before and saved > 1
 
 # %%
 shown = test[: 8 * (len(test) // 8) : len(test) // 8]
@@ -588,7 +591,7 @@ assert own < others
 #   \beta_{\text{effective}} = \frac ba. \tag{10.5}$$
 #
 # The factor $a$ in front is only a learning rate, and Adam, which divides by
-# the size of the gradient, does not even notice it. The ratio is another
+# the size of the gradient, does not even notice it. The ratio makes another
 # model:
 #
 # | reconstruction | KL | $\beta_{\text{effective}}$ |
@@ -599,8 +602,9 @@ assert own < others
 # | sum over pixels | mean over latents | $1 / Z$ |
 # | sum over pixels | sum, "divided by the pixels to balance it" | $1 / D$ |
 #
-# All five have been published as "the VAE". Each code differentiates its own
-# loss correctly; only the first maximises the ELBO.
+# A KL divided by the number of pixels, or of latents, stands in much public
+# code. Each of the five can be differentiated without a mistake; only the
+# first is minus the ELBO.
 
 # %%
 x = binary(data.train_images[:8]).astype(float)
@@ -650,11 +654,10 @@ assert right.test_elbo > max(silent.test_elbo, loud.test_elbo)
 
 # %% [markdown]
 # At $\beta = 784$ a nat of code has to save 784 nats of reconstruction. None
-# can, the code falls silent, and every image is redrawn as the mean of all:
-# many a forum thread asks why *all my reconstructions look the same*, and this
-# is why. At $\beta = 1/784$ code is all but free. The reconstructions are a
-# little sharper, and the prior is forgotten: a sample from it lands where no
-# image ever was.
+# can, the code falls silent, and every image is redrawn as the mean of all.
+# If *all your reconstructions look the same*, look here first. At $\beta =
+# 1/784$ code is all but free. The reconstructions are a little sharper, and
+# the prior is forgotten: a sample from it lands where no image ever was.
 
 # %%
 rows = [("images", shown)]
@@ -678,11 +681,10 @@ assert spread["beta = 784"] < 0.1 < spread["beta = 1"]
 # %% [markdown]
 # ## Exercise
 #
-# In `lessons/exercises/10_vae.py` write two changes to this VAE, with their
-# gradients. A KL with *free bits*, of which each latent pays nothing for its
-# first $\lambda$ nats: the cure that is tried first when a code falls silent.
-# And $K$ samples for each image in place of one, where the gradients of all
-# $K$ come home to one $\mu$ and one $\ell$. Then ask
+# In `lessons/exercises/10_vae.py` write the middle of the VAE anew, from
+# $(\mu, s)$ to $z$ and the KL, with two changes and their gradients: $\sigma =
+# \log(1 + \exp s)$ in place of $\exp(\ell / 2)$, and $K$ samples for each
+# image, whose gradients all come home to one $\mu$ and one $s$. Then ask
 #
 # ```sh
 # numpyvae check 10

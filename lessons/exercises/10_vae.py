@@ -1,24 +1,21 @@
-"""Exercise 10 · Free bits, and several samples of an image.
+"""Exercise 10 · The bottleneck, by softplus and with K samples.
 
-Two changes to the VAE of the lesson.
+Between the encoder and the decoder of the lesson stand three lines: sigma from the
+encoder's output, z, and the KL. Write them anew with two changes.
 
-Free bits: a latent is charged only for what its KL has above `free` nats on the mean
-over the batch. With k[i, j] the KL of image i's latent j (one term of 8.4) and m[j]
-its mean over the B images, the loss has, in place of m[j],
+- The encoder says mu and s, and sigma = log(1 + exp s), as much code has it.
+- Each image gets K samples in place of one,
 
-    cost[j] = max(m[j], free).
+      z[i K + k] = mu[i] + sigma[i] eps[i K + k],   k = 0, ..., K - 1,
 
-Several samples: draw K codes of each image,
+  the samples of an image one after the other.
 
-    z[i K + k] = mu[i] + exp(logvar[i] / 2) eps[i K + k],   k = 0, ..., K - 1,
+The KL is that of N(mu, diag(sigma²)) to N(0, I), for each image, in nats.
 
-the samples of an image one after the other.
+Shapes: mu, s, dmu, ds (B, Z); eps, z, dz (B K, Z); kl, dkl (B,).
 
-Shapes: mu, logvar, dmu, dlogvar (B, Z); cost, dcost (Z,); eps, z, dz (B K, Z); free
-is a number.
-
-Hint: which latents does no cost depend on? And by how many ways does mu[i] now
-reach the loss?
+Hint: by how many ways does mu[i] reach the K samples? Put down (8.4) in terms of
+sigma before you differentiate it. And what is the slope of softplus (2.7)?
 
 Check it with: numpyvae check 10
 """
@@ -26,21 +23,21 @@ Check it with: numpyvae check 10
 import numpy as np  # noqa: F401
 
 
-def free_bits(mu, logvar, free):
-    """What each latent is charged, in nats -> cost."""
-    raise NotImplementedError
-
-
-def free_bits_backward(dcost, mu, logvar, free):
-    """Gradients for mu and logvar -> (dmu, dlogvar)."""
-    raise NotImplementedError
-
-
-def codes(mu, logvar, eps):
+def codes(mu, s, eps):
     """K samples of each image -> z."""
     raise NotImplementedError
 
 
-def codes_backward(dz, mu, logvar, eps):
-    """Gradients for mu and logvar -> (dmu, dlogvar)."""
+def codes_backward(dz, mu, s, eps):
+    """Gradients for mu and s -> (dmu, ds)."""
+    raise NotImplementedError
+
+
+def price(mu, s):
+    """The KL of each image -> kl."""
+    raise NotImplementedError
+
+
+def price_backward(dkl, mu, s):
+    """Gradients for mu and s -> (dmu, ds)."""
     raise NotImplementedError

@@ -1,71 +1,68 @@
-"""Solution 10 · Free bits, and several samples of an image.
+"""Solution 10 · The bottleneck, by softplus and with K samples.
 
-Free bits. Where m[j] < free, the cost is the constant `free`: no gradient. Elsewhere it
-is m[j], the mean over i of k[i, j] = ½ (mu² + exp l - 1 - l), so by (8.5)
+Samples. mu[i] and sigma[i] reach K rows of z, and the differentials add:
 
-    dmu = dcost[j] / B · mu,    dl = dcost[j] / B · ½ (exp l - 1),
+    dmu    = sum over k of dz[iK + k],
+    dsigma = sum over k of dz[iK + k] eps[iK + k].
 
-for all images of a latent that is charged, and 0 for all of one that is not. So a
-latent below `free` is not pulled to the prior: it can be used before it is paid for.
+With the samples of an image beside each other, as an array (B, K, Z), that is a sum
+over the middle axis. (No mean over K: the 1/K of (10.3) is already in dz.) Softplus has
+the slope of a sigmoid,
 
-Several samples. Each z[iK + k] depends on mu[i] and l[i] as in (9.3) and (9.1). The
-differential of the loss has a term for each, and they add:
+    ds = dsigma / (1 + exp(-s)) = dsigma (1 - exp(-sigma)).
 
-    dmu[i] = sum over k of dz[iK + k],
-    dl[i]  = ½ sigma[i] · sum over k of dz[iK + k] eps[iK + k].
+The KL. With sigma itself in place of l = log sigma², (8.4) is
 
-With the rows of an image beside each other, as an array (B, K, Z), that is a sum over
-the middle axis. (The mean over K is not here: the 1/K of (10.3) is already in dz.)
+    kl = sum over j of ½ (mu² + sigma² - 1) - log sigma,
+
+    dmu = dkl mu,    dsigma = dkl (sigma - 1 / sigma),
+
+and ds as above. The forces are those of lesson 08: they rest at mu = 0, sigma = 1. In
+a VAE the two dmu are added, and the two ds, as in (10.4).
 """
 
 import numpy as np
 
 
-def free_bits(mu, logvar, free):
-    means = (mu * mu + np.exp(logvar) - 1 - logvar).mean(axis=0) / 2
-    cost = np.where(means.real > free, means, free)
-    return cost
-
-
-def free_bits_backward(dcost, mu, logvar, free):
-    means = (mu * mu + np.exp(logvar) - 1 - logvar).mean(axis=0) / 2
-    weight = dcost / len(mu) * (means > free)
-    dmu = weight * mu
-    dlogvar = weight * (np.exp(logvar) - 1) / 2
-    return dmu, dlogvar
-
-
-def codes(mu, logvar, eps):
+def codes(mu, s, eps):
     K = len(eps) // len(mu)
-    sigma = np.exp(logvar / 2)
+    sigma = np.log1p(np.exp(s))
     z = np.repeat(mu, K, axis=0) + np.repeat(sigma, K, axis=0) * eps
     return z
 
 
-def codes_backward(dz, mu, logvar, eps):
+def codes_backward(dz, mu, s, eps):
     shape = len(mu), -1, mu.shape[1]
     dmu = dz.reshape(shape).sum(axis=1)
     dsigma = (dz * eps).reshape(shape).sum(axis=1)
-    dlogvar = dsigma * np.exp(logvar / 2) / 2
-    return dmu, dlogvar
+    ds = dsigma / (1 + np.exp(-s))
+    return dmu, ds
 
 
-def draw_free_bits(rng, B, Z):
-    # every second latent is far above `free`, the others are below
-    size = np.where(np.arange(Z) % 2 == 0, 2.0, 0.3)
-    mu, logvar = size * rng.normal(size=(B, Z)), size * rng.normal(size=(B, Z))
-    mu += np.sign(mu) * size
-    means = (mu * mu + np.exp(logvar) - 1 - logvar).mean(axis=0) / 2
-    return mu, logvar, float(np.sqrt(means.min() * means.max()))
+def price(mu, s):
+    sigma = np.log1p(np.exp(s))
+    kl = ((mu * mu + sigma * sigma - 1) / 2 - np.log(sigma)).sum(axis=1)
+    return kl
 
 
-def draw_free_bits_backward(rng, B, Z):
-    return 3 + rng.normal(size=Z), *draw_free_bits(rng, B, Z)
+def price_backward(dkl, mu, s):
+    sigma = np.log1p(np.exp(s))
+    dmu = dkl[:, None] * mu
+    dsigma = dkl[:, None] * (sigma - 1 / sigma)
+    ds = dsigma / (1 + np.exp(-s))
+    return dmu, ds
+
+
+def draw_price(rng, B, Z):
+    return rng.normal(size=(B, Z)), rng.normal(size=(B, Z))
+
+
+def draw_price_backward(rng, B, Z):
+    return rng.normal(size=B), *draw_price(rng, B, Z)
 
 
 def draw_codes(rng, B, Z, K):
-    mu, logvar = rng.normal(size=(B, Z)), rng.normal(size=(B, Z))
-    return mu, logvar, rng.normal(size=(B * K, Z))
+    return *draw_price(rng, B, Z), rng.normal(size=(B * K, Z))
 
 
 def draw_codes_backward(rng, B, Z, K):
@@ -73,8 +70,8 @@ def draw_codes_backward(rng, B, Z, K):
 
 
 EXERCISES = {
-    free_bits: draw_free_bits,
-    free_bits_backward: draw_free_bits_backward,
     codes: draw_codes,
     codes_backward: draw_codes_backward,
+    price: draw_price,
+    price_backward: draw_price_backward,
 }
