@@ -93,6 +93,7 @@ def worked(code: str, result: Result) -> str:
             f'<figure><img src="figures/{path.name}" alt="{escape(alt)}" '
             f'width="{width}" height="{height}"></figure>\n'
         )
+    code = re.sub(r"  # (fmt: skip|noqa.*)$", "", code, flags=re.MULTILINE)
     html += f'<pre class="code"><code>{code_to_html(code)}</code></pre>\n'
     if result.printed:
         html += f'<pre class="output">{escape(result.printed.rstrip(), False)}</pre>\n'
