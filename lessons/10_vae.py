@@ -235,7 +235,7 @@ assert (gaps > 0).all()  # this encoder was drawn at random: far from tight
 # samples drawn for each image, and one is enough: the mean over a batch
 # already averages over 128 draws of $\varepsilon$. From here on $K = 1$.
 #
-# ## Forward, and the same list mirrored
+# ## The whole VAE, on a page
 #
 # One hidden layer on each side, its negative values set to zero (relu), no
 # tricks. Eight arrays of parameters: $W_1, b_1, W_2, b_2$ are $\phi$, the
@@ -303,8 +303,6 @@ assert (gaps > 0).all()  # this encoder was drawn at random: far from tight
 # After that the encoder is two dense layers more: $\bar h_{\text{out}} =
 # (\bar\mu, \bar\ell)$ side by side goes through $W_2$, relu, $W_1$. There it
 # stops. Nobody asks for the gradient of an image.
-#
-# ## The whole VAE, on a page
 
 
 # %%
