@@ -11,7 +11,7 @@
 # it for digits; and learn what a dead latent looks like, and how to wake it.
 #
 # **Reads with** note 001 (Leuphana), the last page of the lecture: the
-# hyperparameter $\beta$ and "disentangled" representations. **Takes** 25
+# hyperparameter $\beta$ and "disentangled" representations. **Takes** 30
 # seconds.
 
 # %%
@@ -227,7 +227,7 @@ points = np.sqrt(Z) * np.concatenate([np.eye(Z), -np.eye(Z)])
 eps = np.tile(points, (len(x), 1))
 
 
-def descend(beta, steps=1500):
+def descend(beta, steps=full_or_fast(1500, 1000)):
     model = VAE(
         D, (), Z, "identity", posterior="shared", likelihood="gaussian",
         seed=1, dtype=float, compiled=False,
@@ -549,29 +549,31 @@ assert misfit > 0
 # Early in training the decoder knows nothing, and the cheapest thing to do
 # with a latent is to switch it off. *KL warm-up* lets $\beta$ rise from 0 over
 # the first epochs, so that latents have found work before they must pay. What
-# does it change? Three seeds, with and without, at $\beta = 1$:
+# does it change? Three seeds, with and without, at $\beta = 4$, where so many
+# die:
 
 # %%
-print("seed   without: rate, -ELBO, alive     with warm-up")
+beta = 4.0
+print("seed   without: rate, loss, alive      with warm-up")
 gains = []
 for seed in (1, 2, 3)[: full_or_fast(3, 1)]:
-    runs = [measure(seed=seed, warmup=w) for w in (0, epochs // 2)]
-    cells = [
-        f"{r.kl:6.2f}  {-r.elbo:6.2f}  {(each > 0.1).sum():3d}" for _, r, each in runs
-    ]
+    cells, pair = [], []
+    for warmup in (0, epochs // 2):
+        _, found, each = measure(beta=beta, seed=seed, warmup=warmup)
+        pair.append((found.kl, found.recon + beta * found.kl, (each > 0.1).sum()))
+        cells.append("{:6.2f}  {:6.2f}  {:3d}".format(*pair[-1]))
     print(f"{seed:4d}        ", "           ".join(cells))
-    gains.append([runs[1][1].kl - runs[0][1].kl, runs[1][1].elbo - runs[0][1].elbo])
-gains = np.array(gains)
-print(
-    f"mean change: rate {gains[:, 0].mean():+.2f}, ELBO {gains[:, 1].mean():+.2f} nats"
-)
-assert (gains[:, 0] > 0).all()
-assert np.abs(gains[:, 1]).max() < 0.05 * -sweep[1.0][1].elbo
+    gains.append(np.subtract(pair[1], pair[0]))
+rate, loss, alive = np.mean(gains, axis=0)
+print(f"mean change: rate {rate:+.2f}, loss {loss:+.2f} nats, {alive:+.1f} alive")
+assert rate > 0 and alive >= 0
+assert abs(loss) < 0.05 * found.recon
 
 # %% [markdown]
-# The rate goes up every time: more latents stay in use. The ELBO hardly moves,
-# and not always upward. A warm-up decides *where on the curve* a short training
-# ends, more than how good the model is.
+# With warm-up more latents stay in use, and the rate is higher. The loss itself
+# hardly moves, and not always downward: seeds differ by as much. A warm-up
+# decides *where on the curve* a short training ends, more than how good the
+# model is.
 #
 # ## Exercise
 #
