@@ -227,7 +227,7 @@ points = np.sqrt(Z) * np.concatenate([np.eye(Z), -np.eye(Z)])
 eps = np.tile(points, (len(x), 1))
 
 
-def descend(beta, steps=full_or_fast(1500, 1000)):
+def descend(beta, steps=1500):
     model = VAE(
         D, (), Z, "identity", posterior="shared", likelihood="gaussian",
         seed=1, dtype=float, compiled=False,
@@ -246,7 +246,7 @@ def descend(beta, steps=full_or_fast(1500, 1000)):
 
 found = {}
 print("beta   latents: rate in nats, descended | by (13.9)")
-for beta in (0.7, 1.0, 3.0, 6.0, 12.0)[:: full_or_fast(1, 2)]:
+for beta in (0.7, 1.0, 3.0, 6.0, 12.0)[:: full_or_fast(1, 4)]:
     forward = descend(beta)
     mu, logvar = forward.code.mu, forward.code.spread
     each = np.sort((mu**2 + np.expm1(logvar) - logvar).mean(axis=0) / 2)[::-1]

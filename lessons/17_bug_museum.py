@@ -6,8 +6,8 @@
 # their curves, their pictures, and the checks that would have told.*
 #
 # **You will** meet fourteen bugs, each as one sick line in a healthy VAE of
-# forty; guess, before you read on, what you would have *seen*; and watch
-# eleven checks being run on all of them. No check catches every bug, and the one that
+# forty; guess, before you read on, what you would have *seen*; and watch eleven
+# checks being run on all of them. No check catches every bug, and the one that
 # everybody uses, "the loss goes down", catches almost none.
 #
 # **Reads with** lesson 03 (what a gradient check can't see) and lesson 10 (the
@@ -357,7 +357,8 @@ assert np.isclose(wrong_recon, -np.log(0.001))
 # second order
 #
 # $$\mathbb E\, R(\mu + \sigma \odot \varepsilon) \approx R(\mu)
-#   + \tfrac12 \sum_j \sigma_j^2\, \frac{\partial^2 R}{\partial z_j^2}, \tag{17.4}$$
+#   + \tfrac12 \sum_j \sigma_j^2\, \frac{\partial^2 R}{\partial z_j^2},
+#   \tag{17.4}$$
 #
 # and near a good code $R$ is a valley, its second derivatives positive. The
 # noise that is left out was costing nats; the KL's payment for leaving it in
