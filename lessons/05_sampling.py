@@ -449,8 +449,8 @@ show(
     figure,
     "05_holes",
     "The codes of training images in a plane, coloured by digit: rays and islands with "
-    "gaps between. The ellipses of both Gaussians cover gaps as well as codes, and miss "
-    "codes. Six framed images show what is decoded at draws that fell into gaps.",
+    "gaps between. The ellipses of both Gaussians cover gaps, and miss codes. Six "
+    "framed images show what is decoded at draws that fell into gaps.",
 )
 
 # %% [markdown]
