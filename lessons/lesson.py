@@ -2,7 +2,11 @@
 
 import os
 
+from threadpoolctl import threadpool_limits
+
 from numpyvae import Dataset, NumpyvaeError, load_mnist, load_strokes
+
+threadpool_limits(1, "blas")  # for products this small, threads that wait cost more
 
 FAST = os.environ.get("NUMPYVAE_FAST") == "1"
 
