@@ -105,27 +105,54 @@ def strips(
     return figure
 
 
-def cloud(axes: Axes, codes: np.ndarray, labels: np.ndarray, reach: float) -> None:
+def cloud(
+    axes: Axes,
+    codes: np.ndarray,
+    labels: np.ndarray,
+    reach: float,
+    centre: Sequence[float] = (0, 0),
+) -> None:
     """Codes (n, 2) in the colours of their labels (n,), each class named.
 
-    The panel shows the square of `reach` on each side of the origin.
+    The panel shows `reach` to each side of the centre, as far up and down as fits.
     """
     colours = CLASSES[labels % len(CLASSES)]
     axes.scatter(*codes.T, s=2, c=colours, alpha=0.5, linewidths=0)
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    box = axes.get_position()
+    figure = axes.get_figure().get_size_inches()
+    tall = reach * box.height * figure[1] / (box.width * figure[0])
+    axes.set_xlim(centre[0] - reach, centre[0] + reach)
+    axes.set_ylim(centre[1] - tall, centre[1] + tall)
     axes.grid(color=GRID, lw=0.8)
     present = np.unique(labels)
     medians = np.array([np.median(codes[labels == name], axis=0) for name in present])
-    for name, at in zip(present, _apart(medians, 0.11 * reach), strict=True):
+    gap = 0.38 * reach / (box.width * figure[0])  # 0.19 inches
+    for name, at in zip(present, _apart(medians, gap), strict=True):
         _halo(axes, at, f"{name}", INK, 12, CLASSES[name % len(CLASSES)])
 
 
-def thumbnail(axes: Axes, image: np.ndarray, at: Sequence[float], colour: str) -> None:
-    """An image of 784 pixels, framed, centred on a point of the data."""
-    box = OffsetImage(image.reshape(28, 28).clip(0, 1), zoom=1.0, cmap=BLACK_INK)
+def thumbnail(
+    axes: Axes,
+    image: np.ndarray,
+    at: Sequence[float],
+    colour: str,
+    place: tuple[float, float],
+) -> None:
+    """An image of 784 pixels at a place of the panel, a line leading to its point.
+
+    `at` is in the units of the data, `place` in shares of the panel.
+    """
+    box = OffsetImage(image.reshape(28, 28).clip(0, 1), zoom=1.1, cmap=BLACK_INK)
     box.get_children()[0].set_clim(0, 1)
+    line = {"arrowstyle": "-", "color": colour, "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
     frame = {"edgecolor": colour, "lw": 1.5}
-    axes.add_artist(AnnotationBbox(box, at, pad=0.1, bboxprops=frame))
+    axes.add_artist(
+        AnnotationBbox(
+            box, at, place, boxcoords="axes fraction", pad=0.1,
+            arrowprops=line, bboxprops=frame, zorder=4,
+        )
+    )  # fmt: skip
+    axes.plot(*at, "o", ms=5, color=colour, zorder=5)
 
 
 def show(figure: Figure, file: str, alt: str) -> None:

@@ -26,7 +26,7 @@ Labels = NDArray[np.integer]
 
 
 def softmax_forward(logits: Array, labels: Labels) -> tuple[Array, Array]:
-    """-log p(label), and p, the softmax of the logits (Eq. 16.1, 16.2).
+    """-log p(label), and p, the softmax of the logits (Eq. 12.8, 12.9).
 
     Shapes: logits (B, C), labels (B,) -> nll (B,), p (B, C).
     """
@@ -38,7 +38,7 @@ def softmax_forward(logits: Array, labels: Labels) -> tuple[Array, Array]:
 
 
 def softmax_backward(dnll: Array, p: Array, labels: Labels) -> Array:
-    """The gradient of the logits (Eq. 16.3).
+    """The gradient of the logits (Eq. 12.10).
 
     Shapes: dnll (B,), p (B, C), labels (B,) -> dlogits (B, C).
     """
@@ -84,7 +84,7 @@ class Scale(NamedTuple):
 def loss_and_gradient(
     classifier: Classifier, x: Array, labels: Labels, decay: float
 ) -> tuple[float, Classifier]:
-    """The mean nll with weight decay, and its gradient (Eq. 16.4).
+    """The mean nll with weight decay, and its gradient (Eq. 12.11).
 
     Shapes: x (B, N), labels (B,).
     """
@@ -111,7 +111,7 @@ def fit(x: Array, labels: Labels, classes: int, decay: float) -> Classifier:
         basis, x = np.linalg.qr(x.T)
         x = x.T
     beside_ones = np.hstack([x, np.ones((len(x), 1))])
-    step = 1 / (np.linalg.norm(beside_ones, 2) ** 2 / (2 * len(x)) + decay)  # Eq. 16.5
+    step = 1 / (np.linalg.norm(beside_ones, 2) ** 2 / (2 * len(x)) + decay)  # Eq. 12.12
     now = ahead = np.zeros((x.shape[1] + 1, classes))  # W over b
     t = 1.0
     for _ in range(STEPS):

@@ -171,7 +171,7 @@ def test_a_decay_must_be_positive(rng: np.random.Generator) -> None:
 
 
 def test_the_curvature_has_its_bound(rng: np.random.Generator) -> None:
-    """Eq. 16.5 along random directions; attained for two classes at p = 1/2."""
+    """Eq. 12.12 along random directions; attained for two classes at p = 1/2."""
     x, labels = clouds(rng, 5, 4)
     bound = np.linalg.norm(np.hstack([x, np.ones((15, 1))]), 2) ** 2 / 30 + 0.1
     h = 1e-3
