@@ -37,8 +37,8 @@ x_train, x_test = (
 )
 
 
-def fit(posterior, latent, epochs):
-    model = VAE(784, (full_or_fast(256, 100),), latent, posterior=posterior, seed=5)
+def fit(posterior, hidden, latent, epochs):
+    model = VAE(784, hidden, latent, posterior=posterior, seed=5)
     train(
         model, data, epochs=epochs, batch_size=full_or_fast(128, 20),
         lr=full_or_fast(2, 3) / 1000, lr_end=5e-4, binarize="none", progress=False,
@@ -46,9 +46,9 @@ def fit(posterior, latent, epochs):
     return model
 
 
-Z = 32
-ae = fit("point", Z, full_or_fast(15, 10))
-vae = fit("diagonal", Z, full_or_fast(15, 10))
+wide, Z = (full_or_fast(256, 100),), 32
+ae = fit("point", wide, Z, full_or_fast(15, 10))
+vae = fit("diagonal", wide, Z, full_or_fast(15, 10))
 codes, _ = ae.encode(x_train)
 codes_test, _ = ae.encode(x_test)
 
@@ -411,7 +411,8 @@ for name, z_drawn in drawn.items():
 # deviations:
 
 # %%
-plane = fit("point", 2, full_or_fast(12, 5))
+deep = full_or_fast(256, 64), full_or_fast(128, 32)
+plane = fit("point", deep, 2, full_or_fast(12, 4))
 flat, _ = plane.encode(x_train)
 flat_factored, flat_full = (fit_gaussian(flat, full) for full in (False, True))
 draws = rng.standard_normal((2000, 2)) @ np.linalg.cholesky(flat_full[1]).T
@@ -426,11 +427,12 @@ holes = np.array(holes[:6])
 # %%
 figure, (panel,) = sheet(
     "The fitted Gaussian covers places where no code lies",
+    names=("1 and 2 sigma, dashed: factored, solid: full",),
     height=4.3,
     labels=("z1", "z2"),
 )
 shown = slice(5000)
-reach = 3.4 * np.sqrt(flat_full[1].max())
+reach = 3.8 * np.sqrt(flat_full[1].max())
 cloud(panel, flat[shown], data.train_labels[shown], reach, flat_full[0])
 for (mean, covariance), name in ((flat_factored, "factored"), (flat_full, "full")):
     variances, turned = np.linalg.eigh(covariance)
