@@ -38,7 +38,8 @@ rng = np.random.default_rng(4)
 # \sigma(l_j)$ is read as the probability of ink:
 #
 # $$S = \sum_{j=1}^D (x_j - \hat x_j)^2, \qquad
-#   C = -\sum_{j=1}^D \big[ x_j \log \hat x_j + (1 - x_j) \log (1 - \hat x_j) \big].
+#   C = -\sum_{j=1}^D \big[ x_j \log \hat x_j
+#     + (1 - x_j) \log (1 - \hat x_j) \big].
 #   \tag{4.1}$$
 #
 # $C$ is a likelihood, as note 002 says. Of one binary pixel with probability
@@ -55,9 +56,9 @@ assert np.isclose(np.exp(-C), 0.8 * 0.9 * 0.4, rtol=1e-15)
 
 # %% [markdown]
 # > **Erratum E5** (note 002). The page prints
-# > $-\sum x \log \hat x + (1 - x) \log \hat 1$: the bracket of (4.1) is missing, and
-# > $\hat 1$ stands for $1 - \hat x$. Read as printed, the minus covers the first
-# > term alone. That loss has no minimum: its derivative in a logit is $-x (1 -
+# > $-\sum x \log \hat x + (1 - x) \log \hat 1$: the bracket of (4.1) is missing,
+# > and $\hat 1$ stands for $1 - \hat x$. Read as printed, the minus covers the
+# > first term alone. That loss has no minimum: its derivative in a logit is $-x (1 -
 # > \hat x) - (1 - x)\, \hat x$, negative for every $x$ strictly between 0 and 1,
 # > and for $x = 0$ and $x = 1$ as well. Each step of descent adds ink, and a page
 # > full of ink is the "best" reconstruction of every image.
@@ -228,7 +229,8 @@ assert by_crossed.mean() < 1.15 * by_squared.mean()
 # $(1-t)\, x + t\, x'$, each stroke that only one of them has is grey. On the
 # straight line between the *codes*,
 #
-# $$\hat x_t = g_\theta\big( (1 - t)\, f_\phi(x) + t\, f_\phi(x') \big), \tag{4.4}$$
+# $$\hat x_t = g_\theta\big( (1 - t)\, f_\phi(x) + t\, f_\phi(x') \big),
+#   \tag{4.4}$$
 #
 # the decoder bends the line back onto images it knows. A linear decoder can't:
 # $g(z) = m + U z$ gives $(1-t)\, g(z) + t\, g(z')$, the cross-fade again. So this

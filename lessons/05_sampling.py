@@ -58,7 +58,8 @@ codes_test, _ = ae.encode(x_test)
 # The codes $z_1, \dots, z_N$ of the training images are a cloud of points in
 # $Z$ dimensions. Take a Gaussian with mean $m$ and covariance $\Sigma$,
 #
-# $$\log \mathcal N(z; m, \Sigma) = -\tfrac12 \left[ Z \log 2\pi + \log \det \Sigma
+# $$\log \mathcal N(z; m, \Sigma)
+#   = -\tfrac12 \left[ Z \log 2\pi + \log \det \Sigma
 #   + (z - m)^\top \Sigma^{-1} (z - m) \right], \tag{5.1}$$
 #
 # and look for the $m$ and $\Sigma$ under which the codes are most probable. Let
@@ -203,7 +204,8 @@ show(
 # A plan is a joint distribution, and all that counts of it is the covariance
 # between the two, $C$:
 #
-# $$\mathbb E \|a - b\|^2 = \|m - n\|^2 + \operatorname{tr} S + \operatorname{tr} T
+# $$\mathbb E \|a - b\|^2
+#   = \|m - n\|^2 + \operatorname{tr} S + \operatorname{tr} T
 #   - 2 \operatorname{tr} C. \tag{5.7}$$
 #
 # How large can $\operatorname{tr} C$ be? The joint covariance must have no
