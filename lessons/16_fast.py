@@ -9,11 +9,13 @@
 # Each rung has a prediction, a measurement and a proof that it still computes
 # the same.
 #
-# **Reads with** lesson 10 (the step), `numpyvae/kernels.py` (the rungs as they
-# are used). None of the notes speaks of speed. **Takes** 30 seconds.
+# **Reads with** lesson 10 (the step), `numpyvae/kernels.py` and
+# `numpyvae/fused.py` (the rungs as they are used). None of the notes speaks of
+# speed. **Takes** 30 seconds.
 
 # %%
 import math
+import sys
 from time import perf_counter, sleep
 from types import SimpleNamespace
 
@@ -23,11 +25,13 @@ from lesson import digits, full_or_fast
 from style import ESTIMATE, EXACT, WRONG, sheet, show
 from threadpoolctl import ThreadpoolController
 
-from numpyvae import VAE, gaussian, kernels, likelihoods, ops, optim
+from numpyvae import VAE, fused, gaussian, kernels, likelihoods, ops, optim
+from numpyvae.blas import find_gemm
 from numpyvae.datasets.binarize import binarize
 from numpyvae.jit import jit
+from numpyvae.objectives import ELBO
 from numpyvae.pixels import active_pixels, rows_of
-from numpyvae.workers import Workers, available_cores
+from numpyvae.workers import SWITCH_SECONDS, Workers, available_cores
 
 rng = np.random.default_rng(16)
 B = 128
@@ -81,8 +85,8 @@ assert counted == flop
 # its times the 10th percentile is what it can do. The median beside it says how
 # much the machine was disturbed. One disturbance is of our own making: BLAS's
 # threads, when they have nothing to do, watch for work for some 25 ms before
-# they go to sleep, and a core that watches is a core that is taken. So after a
-# contestant that used them there is a pause.
+# they go to sleep, and a core that watches is a core that is taken. So those
+# who use them race among themselves, and then there is a pause.
 
 
 # %%
@@ -90,23 +94,20 @@ blas = ThreadpoolController()
 SECONDS = full_or_fast(1.0, 0.02)
 
 
-def race(tasks, seconds=SECONDS, threads=None):
+def race(tasks, seconds=SECONDS, threads=1):
     """The 10th percentile and the median of each task's time, in ms; interleaved.
 
-    `threads` says how many BLAS may use, one where it says nothing.
+    BLAS may use so many `threads`.
     """
-    times, end, before = {name: [] for name in tasks}, perf_counter() + seconds, 1
-    while perf_counter() < end or min(map(len, times.values())) < 3:
-        for name, task in tasks.items():
-            may_use = (threads or {}).get(name, 1)
-            if may_use < before:
-                sleep(0.05)
-            before = may_use
-            with blas.limit(limits=may_use, user_api="blas"):
+    times, end = {name: [] for name in tasks}, perf_counter() + seconds
+    with blas.limit(limits=threads, user_api="blas"):
+        while perf_counter() < end or min(map(len, times.values())) < 3:
+            for name, task in tasks.items():
                 task()
                 begin = perf_counter()
                 task()
                 times[name].append((perf_counter() - begin) * 1e3)
+    sleep(0.05 if threads > 1 else 0)
     return {name: np.quantile(times[name], (0.1, 0.5)) for name in tasks}
 
 
@@ -122,11 +123,10 @@ P = sum(N * M + M for N, M in widths)  # parameters
 wide = np.ones(P, np.float32), np.zeros(P, np.float32)
 near = np.ones(P // 16, np.float32), np.zeros(P // 16, np.float32)
 
-names = ("product, one core", "product, all cores")
-found = race(
-    dict.fromkeys(names, lambda: np.matmul(left, right, out=out)),
-    threads=dict(zip(names, (1, cores), strict=True)),
-)
+found = {}
+for threads, who in ((1, "one core"), (cores, "all cores")):
+    task = {f"product, {who}": lambda: np.matmul(left, right, out=out)}
+    found |= race(task, threads=threads)
 found |= race(
     {
         "y += x, large arrays": lambda: np.add(*wide, out=wide[1]),
@@ -134,6 +134,7 @@ found |= race(
     }
 )
 tell(found)
+names = ("product, one core", "product, all cores")
 peak1, peak = (2 * n**3 / found[name][0] / 1e6 for name in names)  # GFLOP/s
 far_speed = 3 * wide[0].nbytes / found["y += x, large arrays"][0] / 1e6  # GB/s
 near_speed = 3 * near[0].nbytes / found["y += x, small arrays"][0] / 1e6
@@ -310,12 +311,12 @@ from_logits.bernoulli_backward = new_arrays(likelihoods.bernoulli_backward)
 # ## Fewer passes: where the exp stands
 #
 # A compiled loop makes all of it in one pass, exp and log included. It sounds
-# like the best one could do. But a processor takes 16 numbers at a time only
-# where the compiler knows how, and LLVM, which numba compiles with, has no
-# vectorized exp that numba could call. Then each element is a call of a
-# function. NumPy brings its own vectorized `exp`. So leave it to NumPy: one
-# loop that writes $-|l|$, `np.exp` in place, one loop for the rest
-# (2.6). **Prediction:** three passes with vectors beat one without.
+# like the best one could do. But a processor takes 16 numbers at a time only in
+# a loop of plain arithmetic, and `math.exp` in a loop that numba compiles is a
+# function to be called, once for each element. NumPy brings an `exp` of its own
+# that takes 16. So leave it to NumPy: one loop that writes $-|l|$, `np.exp` in
+# place, one loop for the rest (2.6). **Prediction:** three passes with vectors
+# beat one without.
 
 
 # %%
@@ -587,19 +588,11 @@ halves = [slice(s * B // SHARDS, (s + 1) * B // SHARDS) for s in range(SHARDS)]
 parts = [slice(s * P // SHARDS, (s + 1) * P // SHARDS) for s in range(SHARDS)]
 
 
-def sharded_step(x, workers):
-    """A function that makes a step; and the gradients (S, P), for whoever asks."""
+def sharded_step(workers, shards_of):
+    """A function that makes a step; and the gradient (P,), the first time."""
     flat, m, v = adam_state()
-    grads = np.empty((SHARDS, P), np.float32)
-    rooms = [shelf(grads[s], B // SHARDS) for s in range(SHARDS)]
-    views, shards, noise = blocks(flat), [rows_of(x, h) for h in halves], eps32
-    t = 0
-
-    def differentiate(s):
-        half = noise[halves[s]]
-        return loss_and_gradient(kernels, views, shards[s], half, rooms[s], np.float32)[
-            0
-        ]
+    grads, t = np.empty((SHARDS, P), np.float32), 0
+    differentiate = shards_of(flat, grads)  # shard -> its part of the loss
 
     def update(s):
         part = parts[s]
@@ -618,10 +611,28 @@ def sharded_step(x, workers):
     return step
 
 
+def in_python(x):
+    """Shards of x whose kernels Python calls one by one."""
+
+    def shards_of(flat, grads):
+        rooms = [shelf(grad, B // SHARDS) for grad in grads]
+        views, xs = blocks(flat), [rows_of(x, half) for half in halves]
+
+        def differentiate(s):
+            noise = eps32[halves[s]]
+            return loss_and_gradient(
+                kernels, views, xs[s], noise, rooms[s], np.float32
+            )[0]
+
+        return differentiate
+
+    return shards_of
+
+
 bitwise = []
 for threads in (1, 2):
     with Workers(threads) as workers:
-        loss, gradient = sharded_step(x32, workers)()
+        loss, gradient = sharded_step(workers, in_python(x32))()
         bitwise.append(gradient)
         assert max(errors(loss, [gradient])) < SINGLE
 assert np.array_equal(*bitwise)  # one thread or two: the same bits
@@ -701,9 +712,180 @@ print(f"predicted: {predicted_dense:.2f} ms dense, from {dense_flop / 1e6:.0f} M
       f"{predicted_rows:.2f} ms eight a pass")  # fmt: skip
 
 # %% [markdown]
+# ## Waiting for Python
+#
+# Kernels let go of Python's lock, but between two kernels there are some lines
+# of Python, which only one thread at a time may run. Whoever finds the lock
+# taken goes to sleep until it is free, and a sleeper takes a while to wake. How
+# often? The operating system counts how often we went to sleep.
+#
+# Python lets one choose how long a sleeper sleeps before it looks by itself: 5
+# ms by default, longer than the whole step. `Workers` makes it 10 µs. Then
+# nobody need wake the sleeper; it hardly slept. **Prediction:** a meeting of
+# the threads is two waits, so a wait takes half a meeting; all but those of the
+# two meetings go, and since two threads wait beside each other, the clock shows
+# half.
+
+
+# %%
+def patient(step):
+    """The step with Python's own patience."""
+
+    def with_default():
+        ours = sys.getswitchinterval()
+        sys.setswitchinterval(5e-3)
+        result = step()
+        sys.setswitchinterval(ours)
+        return result
+
+    return with_default
+
+
+def waits(step):
+    """How often our threads go to sleep in a step."""
+    try:
+        from resource import RUSAGE_SELF, getrusage
+    except ImportError:  # Windows doesn't tell
+        return math.nan
+    n = full_or_fast(200, 2)
+    step()
+    before = getrusage(RUSAGE_SELF).ru_nvcsw
+    for _ in range(n):
+        step()
+    return (getrusage(RUSAGE_SELF).ru_nvcsw - before) / n
+
+
+with Workers(cores) as workers:
+    step = sharded_step(workers, in_python(listed))
+    slept, sleeps = waits(patient(step)), waits(step)
+print(f"waits in a step: {slept:.1f} with Python's 5 ms, "
+      f"{sleeps:.1f} with {SWITCH_SECONDS * 1e6:.0f} µs")  # fmt: skip
+
+# %% [markdown]
+# ## exp, written out
+#
+# Better no Python in between at all. Then a shard has to be one compiled
+# function, `np.exp` can't be called in it, and `math.exp` is slow. But what is
+# an exp? Cut $a$ into a multiple of $\log 2$ and a rest:
+#
+# $$\begin{aligned}
+#   n &= \Big\lfloor \frac{a}{\log 2} + \frac12 \Big\rfloor, \qquad
+#   r = a - n \log 2, \qquad |r| \le \frac{\log 2}{2}, \\
+#   \exp a &= 2^n \exp r \approx 2^n \sum_{k=0}^{7} \frac{r^k}{k!}.
+#   \end{aligned} \tag{16.9}$$
+#
+# The first term left out is at most $0.347^8 / 8! = 5 \cdot 10^{-9}$, a
+# twelfth of $u$. And $2^n$ is no computation: a float32 keeps its exponent, plus
+# 127, in the bits from the 23rd on, so write $n + 127$ there. One care is
+# needed: $n \log 2$ of size 80 is rounded by up to $80\, u$, and all of that
+# would be a relative error of the result. So $\log 2$ comes in two parts, the
+# first of so few digits that its product with $n$ is exact.
+
+
+# %%
+def written_out(a):
+    """exp(a) of float32 within [-87, 88], by nothing but arithmetic."""
+    high, low = np.float32(0.693359375), np.float32(-2.12194440e-4)
+    n = np.floor(a / np.float32(math.log(2)) + np.float32(0.5))
+    r = a - n * high - n * low
+    series = np.zeros_like(a)
+    for k in range(7, -1, -1):
+        series = series * r + np.float32(1 / math.factorial(k))
+    return series * ((n.astype(np.int32) + 127) << 23).view(np.float32)
+
+
+@jit
+def row_by_row(logits, p, nll):
+    """The whole loss in one pass: of each row exp, written out, and what follows."""
+    for i in range(logits.shape[0]):
+        for j in range(logits.shape[1]):
+            p[i, j] = fused.exp(-abs(logits[i, j]))
+        finish(logits[i : i + 1], p[i : i + 1], nll[i : i + 1])
+
+
+@jit
+def exps(a, e):
+    for i in range(a.shape[0]):
+        e[i] = fused.exp(a[i])
+
+
+a = np.linspace(-87, 88, 100_001, dtype=np.float32)
+true, e = np.exp(a.astype(float)), np.empty_like(a)
+exps(a, e)
+for name, got in (("the series", written_out(a)), ("package", e), ("NumPy", np.exp(a))):
+    off = np.abs(got / true - 1).max() * 2**24
+    print(f"{name:10} wrong by at most {off:.2f} u")
+    assert (
+        name == "NumPy" or off < 4
+    )  # u for 1 + r, u for 2^n's product, and what the small terms add
+row_by_row(logits, p, nll)
+assert np.abs(nll - softplus).max() < 2 * 784 * 2**-24 + 2**-24 * softplus.max()
+
+# %% [markdown]
+# **Prediction:** some 20 instructions for 16 numbers (or for 8, if the compiler
+# prefers short registers). The matrix product, which does two operations for
+# each number of a register, has shown how many instructions there are in a
+# second. And the loss: a single pass with exp inside is the best one can do
+# after all, as long as its exp is no call.
+
+# %%
+in_one = race(
+    {
+        "np.exp, of all logits": lambda: np.exp(logits, out=p),
+        "exp written out, of all logits": lambda: exps(logits.ravel(), p.ravel()),
+        "loss, loop, np.exp, loop of products": lambda: loop_exp_loop(logits, p, nll),
+        "loss, one loop, exp written out": lambda: row_by_row(logits, p, nll),
+    }
+)
+tell(in_one)
+of_16 = 20 * logits.size / (peak1 / 2) / 1e6
+print(f"predicted for exp: {of_16:.3f} ms, or {2 * of_16:.3f} ms with 8 at a time")
+
+# %% [markdown]
+# ## No Python in between
+#
+# All that is left to call is the matrix product. NumPy brings a BLAS along, and
+# a compiled function may call it at its address: `numpyvae/blas.py` finds it,
+# `numpyvae/fused.py` writes a shard's whole step around it. There a thread asks
+# for Python's lock twice a step, to be told what to do. **Prediction:** gone
+# are the lines of Python of both shards, since they ran one at a time, and what
+# is left of the waits, up to 10 µs each. How long are the lines? Take the same
+# step of a network so small that there is nothing else to do.
+
+
+# %%
+def without_python(flat, grads):
+    """Shards of `listed`, each in one compiled function."""
+    model = VAE(seed=16)
+    model.params = model.params.like(flat)
+    assert fused.fits(model, ELBO)
+    shards = [fused.FusedShard(model, model.params.like(grad)) for grad in grads]
+    xs = [rows_of(listed, half) for half in halves]
+    return lambda s: sum(shards[s](xs[s], eps32[halves[s]], ELBO, B)) / B
+
+
+fusible = find_gemm() is not None
+if not fusible:
+    print("NumPy's BLAS is not OpenBLAS's wheel: the last rung is left out")
+
+small_widths = [(1, 1), (1, 40), (20, 1), (1, 1)]
+small = [np.ones(size, np.float32) for N, M in small_widths for size in ((N, M), M)]
+one_pixel = active_pixels(np.ones((2, 1), np.uint8))
+lines = race(
+    {
+        "the Python of a shard": lambda: loss_and_gradient(
+            kernels, small, one_pixel, eps32[:2], nothing, np.float32
+        )
+    }
+)
+tell(lines)
+
+# %% [markdown]
 # ## The ladder
 #
-# Now all rungs, each a whole step with all that came before it.
+# Now all rungs, each a whole step with all that came before it, and always on the
+# same images. They would be learned by heart, and the beginner's loss would meet
+# its infinity after all, so the learning rate is small.
 
 
 # %%
@@ -732,40 +914,47 @@ def step_of(f, dtype, adam, room=nothing, flat_adam=False):
     return step
 
 
+HYPER["lr"] = 1e-6
 loops = SimpleNamespace(**vars(from_logits))
 loops.bernoulli_forward = kernels.bernoulli_forward
 loops.bernoulli_backward = kernels.bernoulli_backward
 
-with Workers(cores) as workers:
-    rungs = {
-        "plain NumPy": step_of(naive, np.float64, optim.adam_update),
-        "float32": step_of(naive, np.float32, optim.adam_update),
-        "loss from logits": step_of(from_logits, np.float32, optim.adam_update),
-        "loop, exp, loop": step_of(loops, np.float32, optim.adam_update),
-        "Adam in one loop": step_of(loops, np.float32, kernels.adam_update),
-        "arrays that stay": step_of(
-            kernels, np.float32, kernels.adam_update, flat_adam=True
-        ),
-        "shards on threads": sharded_step(x32, workers),
-        "active pixels": sharded_step(listed, workers),
+rungs = {
+    "plain NumPy": step_of(naive, np.float64, optim.adam_update),
+    "float32": step_of(naive, np.float32, optim.adam_update),
+    "loss from logits": step_of(from_logits, np.float32, optim.adam_update),
+    "loop, exp, loop": step_of(loops, np.float32, optim.adam_update),
+    "Adam in one loop": step_of(loops, np.float32, kernels.adam_update),
+    "arrays that stay": step_of(
+        kernels, np.float32, kernels.adam_update, flat_adam=True
+    ),
+}
+allowed = dict.fromkeys(rungs, SINGLE) | {"plain NumPy": 1e-13}
+for name, step in rungs.items():
+    loss, gradient = step()
+    assert max(errors(loss, [gradient])) < allowed[name], name
+measured = race(rungs, full_or_fast(7.0, 0.05), threads=cores)  # BLAS as it comes
+
+with Workers(1) as alone, Workers(cores) as workers:
+    dense, of_lists = in_python(x32), in_python(listed)
+    shards = {
+        "shards on threads": patient(sharded_step(workers, dense)),
+        "active pixels": patient(sharded_step(workers, of_lists)),
+        "short waits": sharded_step(workers, of_lists),
     }
-    for name, step in rungs.items():
+    if fusible:
+        shards["no Python in between"] = sharded_step(workers, without_python)
+    for name, step in shards.items():
         loss, gradient = step()
-        allowed = 1e-13 if name == "plain NumPy" else SINGLE
-        assert max(errors(loss, [gradient])) < allowed, name
-    one_core = step_of(kernels, np.float32, kernels.adam_update, flat_adam=True)
-    one_core()
-    pool = dict.fromkeys(list(rungs)[:6], cores)  # BLAS as it comes
-    with Workers(1) as alone:
-        in_turn = sharded_step(x32, alone)
-        in_turn()
-    others = {"one core": one_core, "shards in turn": in_turn}
-    others["meeting"] = lambda: workers.map(int, SHARDS)
-    measured = race(
-        rungs | others,
-        full_or_fast(12.0, 0.1),
-        threads=pool,
-    )
+        assert max(errors(loss, [gradient])) < SINGLE, name
+    others = {
+        "one core": step_of(kernels, np.float32, kernels.adam_update, flat_adam=True),
+        "shards in turn": sharded_step(alone, dense),
+        "meeting": lambda: workers.map(int, SHARDS),
+    }
+    measured |= race(shards | others, full_or_fast(7.0, 0.05))
+rungs |= shards
+HYPER["lr"] = 1e-3
 
 # %% [markdown]
 # Each prediction starts from the rung before, as measured, takes away what the
@@ -773,6 +962,7 @@ with Workers(cores) as workers:
 
 # %%
 time = {name: best for name, (best, _) in measured.items()}
+python = lines["the Python of a shard"][0]
 pass_bytes = 4 * B * 784  # once through the logits
 fused_loss = losses["np.exp alone"][0] + 7 * pass_bytes / near_speed / 1e6
 predicted = {
@@ -785,8 +975,12 @@ predicted = {
     "shards on threads": time["one core"] / cores + 2 * time["meeting"],
     "active pixels": time["shards on threads"]
     - 2 * (predicted_dense - predicted_rows) / cores,
+    "short waits": time["active pixels"] - max(0, slept - 4) * time["meeting"] / 2 / 2,
+    "no Python in between": time["short waits"]
+    - SHARDS * python
+    - slept * SWITCH_SECONDS * 1e3 / 2,
 }
-print(f"{'ms a step':19}{'predicted':>10}{'measured':>10}{'median':>8}  verdict")
+print(f"{'ms a step':20}{'predicted':>10}{'measured':>10}{'median':>8}  verdict")
 above = None
 for name in rungs:
     best, median = measured[name]
@@ -797,15 +991,16 @@ for name in rungs:
         if abs(gap) > noise:
             verdict = "faster: kept" if gap > 0 else "slower here"
     guess = "" if math.isnan(predicted[name]) else f"{predicted[name]:.2f}"
-    print(f"{name:19}{guess:>10}{best:10.2f}{median:8.2f}  {verdict}")
+    print(f"{name:20}{guess:>10}{best:10.2f}{median:8.2f}  {verdict}")
     above = measured[name]
-print(f"{'floor, by (16.2)':19}{'':10}{floor:10.2f}")
+floor = (flop - 2 * dense_flop) / max(peak1, peak) / 1e6
+print(f"{'floor, by (16.2)':20}{'':10}{floor:10.2f}   of the products that are left")
 
 # %% [markdown]
 # Where shards take longer than half of one core's step, how much of that is the
-# threads, and how much the cutting? Do both shards in turn on a single thread:
-# each writes a whole gradient, and its products have 64 rows, which BLAS likes
-# less.
+# threads (their waits were counted above), and how much the cutting? Do both
+# shards in turn on a single thread: each writes a whole gradient, and its
+# products have 64 rows, which BLAS likes less.
 
 # %%
 print(f"one batch on one core     {time['one core']:.2f} ms")
@@ -815,11 +1010,10 @@ print(f"two meetings of threads   {2 * time['meeting']:.2f} ms")
 
 # %%
 last = min(time[name] for name in rungs)
-gain = time["plain NumPy"] / last
 figure, (axes,) = sheet(
-    f"A step becomes {gain:.0f} times faster and ends at {last / floor:.1f} times "
-    "what its products need at peak",
-    height=3.2,
+    f"From {time['plain NumPy']:.0f} ms a step to {last:.1f} ms, "
+    "and every rung computes the same",
+    height=3.8,
     labels=("ms a step", ""),
 )
 places = np.arange(len(rungs))[::-1]
@@ -835,10 +1029,10 @@ for name, place, value, guess in zip(rungs, places, best, guesses, strict=True):
               color=EXACT, va="center", size=11)  # fmt: skip
 axes.text(floor, len(rungs) - 0.25, f"floor {floor:.1f}", color=EXACT, size=10,
           ha="center", va="bottom")  # fmt: skip
-axes.text(longest * 1.48, 0.1, "diamonds:\nwhat counting\npredicted", color=WRONG,
+axes.text(longest * 1.56, 0.1, "diamonds:\nwhat counting\npredicted", color=WRONG,
           size=10, ha="right", va="bottom")  # fmt: skip
 axes.set_yticks([])
-axes.set_xlim(0, longest * 1.5)
+axes.set_xlim(0, longest * 1.6)
 axes.grid(False)
 show(
     figure,
@@ -849,10 +1043,95 @@ show(
 )
 
 # %% [markdown]
+# ## The step that slowed down
+#
+# A race of some hundred steps says nothing about step 1000. The ladder stood,
+# and in training a step took 3.0 ms; from about the 700th on it took 5.1 ms,
+# for ever. What ages? A pixel in the corner is black in every batch for a
+# while: its weights have no gradient, and of their moment $m$ (2.9) each step
+# keeps 0.9. The smallest normal float32 is $2^{-126} \approx 10^{-38}$. Below
+# it the leading zeros have to be written out (a *subnormal* number), and many a
+# processor then leaves its fast path. A moment of $10^{-5}$ gets there after
+#
+# $$t = \frac{\log \big( 10^{-5} / 2^{-126} \big)}{\log (1 / 0.9)} = 720
+#   \tag{16.10}$$
+#
+# steps. And it never leaves: what is stored are multiples of $2^{-149}$, and
+# nine tenths of four of them, 3.6, are rounded to four. (The product of $m$ and
+# the learning rate of $10^{-3}$, if it is taken first, gets there at step 655
+# already. The second moment, which keeps 0.999, needs a hundred times as many.)
+#
+# The cure is a comparison that vectorizes: `kernels.adam_update` takes a moment
+# below $2^{-126}$ for 0. No weight can tell. Even where $v = 0$ it moves a
+# weight by $10^{-3} \cdot 10^{-38} / 10^{-8} = 10^{-33}$, and the last digit of
+# a weight of 0.01 is worth $10^{-9}$. Below, the loop from above keeps them.
+# (The package's is slower at first, as it also adds the shards' gradients.)
+
+# %%
+smallest, size = 2.0**-126, full_or_fast(P // 16, 1024)
+expected = math.ceil(math.log(1e-5 / smallest) / math.log(1 / 0.9))
+sooner = math.ceil(math.log(1e-8 / smallest) / math.log(1 / 0.9))
+assert smallest == np.finfo(np.float32).tiny and (sooner, expected) == (655, 720)
+no_gradient = np.zeros(size, np.float32)
+aging, last_normal, aged = {}, {}, {}
+for name in ("kept", "taken for 0"):
+    params = np.full(size, 0.01, np.float32)
+    m, v = np.full(size, 1e-5, np.float32), np.full(size, 1e-10, np.float32)
+    aging[name] = np.empty(1100)
+    for t in range(1, 1101):
+        begin = perf_counter()
+        if name == "kept":
+            adam_numpy(params, no_gradient, m, v, *scales(t))
+        else:
+            kernels.adam_update(params, no_gradient[None], m, v, t, *HYPER.values())
+        aging[name][t - 1] = (perf_counter() - begin) * 1e6 / size * 1e3  # ns
+        if m[0] >= smallest:
+            last_normal[name], settled = t, params.copy()
+    aged[name] = m[0]
+    assert np.array_equal(params, settled)  # not a bit of a weight has changed since
+assert abs(last_normal["kept"] - expected) <= 1  # 0.9 is rounded, too
+assert aged["kept"] == 4 * 2.0**-149 and aged["taken for 0"] == 0
+
+young, old = (
+    {name: np.median(times[part]) for name, times in aging.items()}
+    for part in (slice(300, 600), slice(850, 1100))
+)
+for name in aging:
+    print(f"moments {name:12} {young[name]:6.2f} ns a parameter, then {old[name]:6.2f}")
+
+# %%
+ratio = old["kept"] / young["kept"]
+figure, (axes,) = sheet(
+    f"After some 700 steps without a gradient Adam takes {ratio:.0f} times as long, "
+    "unless it takes such a moment for 0"
+    if ratio > 1.5
+    else "This processor does not mind numbers that are too small to be normal",
+    labels=("steps without a gradient", "ns a parameter"),
+)
+low, high = min(young.values()) / 2.5, max(old.values()) * 4
+for (name, times), colour in zip(aging.items(), (WRONG, ESTIMATE), strict=True):
+    axes.plot(np.arange(5, 1100, 10), np.median(times.reshape(-1, 10), axis=1),
+              color=colour, lw=2)  # fmt: skip
+    axes.text(1100, old[name] * 1.6, name, color=colour, size=11, ha="right")
+for step, name, side in ((sooner, "lr m", "right"), (expected, "m", "left")):
+    axes.axvline(step, color=EXACT, lw=1.5, ls=":")
+    axes.text(step + (10 if side == "left" else -10), low * 1.15,
+              f"{name} subnormal: {step}", color=EXACT, size=11, ha=side)  # fmt: skip
+axes.set_yscale("log")
+axes.set_ylim(low, high)
+show(
+    figure,
+    "16_subnormal",
+    "Time of Adam for each parameter against the steps without a gradient, with dotted "
+    "lines at 655 and 720. Where moments are kept the time jumps up at the first and "
+    "stays up; where they are taken for 0 it is low again from the second on.",
+)
+
+# %% [markdown]
 # ## What was dropped
 #
-# Ideas that sounded good and lost, seen by themselves: the loop with everything
-# in it, and Adam under Python's zero test.
+# Ideas that sounded good and lost, seen by themselves: the loop with a call of
+# exp in it, and Adam under Python's zero test.
 
 # %%
 mixed = losses["loss, one loop with exp and log1p"][0]
@@ -862,7 +1141,7 @@ figure, panels = sheet(
     f"With np.exp between two loops the loss takes 1/{mixed / split:.0f} of the time "
     f"of one loop; without zero tests Adam takes 1/{tested / free:.0f}",
     names=("The loss of a batch", "Adam on all parameters"),
-    height=1.3,
+    height=1.5,
     labels=("ms", ""),
 )
 groups = (
@@ -871,6 +1150,7 @@ groups = (
         "one loop, exp and log inside": mixed,
         "loop, np.exp, loop of logs": losses["loss, loop, np.exp, loop of logs"][0],
         "loop, np.exp, loop of products": split,
+        "one loop, exp written out": in_one["loss, one loop, exp written out"][0],
     },
     {
         "NumPy": adams["Adam, NumPy"][0],
@@ -890,16 +1170,61 @@ show(
     figure,
     "16_loops",
     "Two groups of horizontal bars, in milliseconds. The loss: NumPy, one compiled "
-    "loop, two loops around np.exp, the same with products. Adam: NumPy, a loop that "
-    "tests for zero, a loop that doesn't.",
+    "loop, two loops around np.exp, the same with products, one loop with exp written "
+    "out. Adam: NumPy, a loop that tests for zero, a loop that doesn't.",
 )
 
 # %% [markdown]
-# What remains above the floor? The products of a step are not all large: a
-# shard has 64 rows, and the two layers at the code are 40 and 20 wide, so they
-# run below the peak. Adam and the loss move bytes and multiply little. The two
-# meetings of the threads cost what was printed. `numpyvae/train.py` does what
-# the last rung does and draws a new batch besides.
+# Two more were dropped. BLAS computes $W \bar a^\top$ faster than its transpose
+# $\bar x = \bar a W^\top$. But whoever reads $\bar x$ next wants it row by row,
+# turning it round takes a part of the gain, and in a whole step nothing was left
+# to see. And the functions of the code (`gaussian.py`) have no compiled twins:
+# their 2,560 numbers take NumPy some microseconds.
+
+# %%
+da, W4 = np.ascontiguousarray(logits[: B // SHARDS]), blocks(start32)[6]
+dx, turned = np.empty((len(da), 400), np.float32), np.empty((400, len(da)), np.float32)
+
+
+def turn():
+    np.matmul(W4, da.T, out=turned)
+    dx[...] = turned.T
+
+
+tell(
+    race(
+        {
+            "dx as da W^T": lambda: np.matmul(da, W4.T, out=dx),
+            "dx as (W da^T)^T": lambda: np.matmul(W4, da.T, out=turned),
+            "the same, turned round": turn,
+        }
+    )
+)
+
+# %% [markdown]
+# ## What remains
+#
+# Of the last rung, what can be counted: the products at peak, the sums of rows,
+# the loss, Adam (which reads the gradients of two shards: eight numbers a
+# parameter) and two meetings.
+
+# %%
+account = {
+    "products, at peak": floor,
+    "sums of rows": 2 * firsts["first layer, the package's sums"][0] / cores,
+    "loss": in_one["loss, one loop, exp written out"][0] / cores,
+    "Adam's 32 bytes a parameter": 8 * 4 * P / far_speed / 1e6,
+    "two meetings": 2 * time["meeting"],
+}
+for name, value in account.items():
+    print(f"{name:30}{value:6.2f} ms")
+print(f"{'together':30}{sum(account.values()):6.2f} ms, measured {last:.2f}")
+
+# %% [markdown]
+# The rest can't be read off so easily. A shard's products have 64 rows, and the
+# two layers at the code are 40 and 20 wide, so they run below the peak. And both
+# threads read weights of which the other has just written a half: a core has to
+# fetch them out of the other's cache. That, and Adam's bytes, is still open.
 #
 # The habit is worth more than the numbers, which are this machine's. Count,
 # then predict, then measure. Where prediction and measurement disagree, one of
