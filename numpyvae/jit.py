@@ -31,7 +31,7 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Cache(FunctionCache):
-    """numba's cache, but stale after any edit, and no error when damaged or full.
+    """numba's cache, but stale after an edit, and no error when damaged or full.
 
     A kernel that calls another one holds its code; numba looks at the caller's file
     alone, and would go on with what the other was before.
@@ -59,6 +59,9 @@ class _Cache(FunctionCache):
 
 @cache
 def _stamp(folder: Path) -> tuple[tuple[str, float, int], ...]:
-    """The time and size of each source file: what a cache was compiled from."""
-    files = [(path.name, path.stat()) for path in sorted(folder.glob("*.py"))]
-    return tuple((name, info.st_mtime, info.st_size) for name, info in files)
+    """The time and size of each file with a kernel: what a cache was compiled from."""
+    stamp = []
+    for path in sorted(folder.glob("*.py")):
+        if b"@jit" in path.read_bytes():
+            stamp.append((path.name, path.stat().st_mtime, path.stat().st_size))
+    return tuple(stamp)
