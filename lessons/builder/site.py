@@ -29,6 +29,7 @@ def write_site(
     head = katex.head(out)
     for name in ("page.css", "page.js"):
         shutil.copyfile(HERE / name, out / name)
+    shutil.copyfile(HERE.parent / "pictures/manifold.png", out / "figures/manifold.png")
     for run in runs:
         (out / run.lesson.page).unlink(missing_ok=True)
     built = {run.lesson.page for run in runs if not run.error}
