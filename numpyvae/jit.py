@@ -40,7 +40,8 @@ class _Cache(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         """Raises RuntimeError where there is no place for files."""
         super().__init__(function)
-        self._cache_file._source_stamp = _stamp(Path(__file__).parent)
+        own = self._impl.locator.get_source_stamp()
+        self._cache_file._source_stamp = own, _stamp(Path(__file__).parent)
 
     def load_overload(self, *key: Any) -> Any:
         """The compiled code; None, and an empty cache, if it can't be read."""

@@ -285,20 +285,24 @@ def adam_update(
 ) -> None:
     """`optim.adam_update`, in one pass over memory.
 
-    A moment that fades below the smallest normal number becomes 0: a processor takes a
-    hundred times as long for a subnormal one, and no weight can tell the difference.
+    A moment becomes 0 when it, or the step it makes, fades below the smallest normal
+    number: a processor takes a hundred times as long for a subnormal one, and no weight
+    can tell the difference.
     """
     kind = params.dtype.type
     scale1, scale2 = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
     _adam(
         params, grads, m, v,
         kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2),
-        kind(scale1), kind(scale2), kind(eps), np.finfo(kind).tiny,
+        kind(scale1), kind(scale2), kind(eps),
+        np.finfo(kind).tiny, kind(np.finfo(kind).tiny / min(scale1, 1.0)),
     )  # fmt: skip
 
 
 @jit
-def _adam(params, grads, m, v, beta1, rest1, beta2, rest2, scale1, scale2, eps, tiny):
+def _adam(
+    params, grads, m, v, beta1, rest1, beta2, rest2, scale1, scale2, eps, tiny, faded
+):
     """A block at a time: the shards' gradients are summed in a buffer that L1 keeps."""
     zero = params.dtype.type(0)
     size = params.shape[0]
@@ -315,6 +319,6 @@ def _adam(params, grads, m, v, beta1, rest1, beta2, rest2, scale1, scale2, eps, 
         for i in range(g.shape[0]):
             first = beta1 * m_[i] + rest1 * g[i]
             second = beta2 * v_[i] + rest2 * g[i] * g[i]
-            m_[i] = zero if abs(first) < tiny else first  # a NaN stays a NaN
+            m_[i] = zero if abs(first) < faded else first  # a NaN stays a NaN
             v_[i] = zero if second < tiny else second
             p_[i] -= scale1 * m_[i] / (math.sqrt(v_[i]) * scale2 + eps)

@@ -40,9 +40,10 @@ def test_an_edited_helper_is_compiled_anew_in_its_callers(tmp_path: Path) -> Non
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "jit.py").write_text(Path(numpyvae.jit.__file__).read_text())
-    (package / "two.py").write_text(
+    caller = (
         "from .jit import jit\nfrom .one import f\n\n@jit\ndef g(x):\n    return f(x)\n"
     )
+    (package / "two.py").write_text(caller)
 
     def edit(body: str) -> None:
         text = f"from .jit import jit\n\n@jit\ndef f(x):\n    return {body}\n"
@@ -59,3 +60,5 @@ def test_an_edited_helper_is_compiled_anew_in_its_callers(tmp_path: Path) -> Non
     assert [run(), run()] == ["6.0\n", "6.0 1\n"]  # the second from the cache
     edit("x * x * x")
     assert [run(), run()] == ["27.0\n", "27.0 1\n"]
+    (package / "two.py").write_text(caller.replace("f(x)", "f(x) + 1"))
+    assert run() == "28.0\n"

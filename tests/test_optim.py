@@ -167,6 +167,22 @@ def test_moments_that_fade_become_zero_and_nan_stays(dtype: type) -> None:
         found.append(optimizer)
     plain, kernel = found
     assert 0 < plain.m[1] < tiny
+    assert LR / (1 - 0.5) > 1  # a step is larger than its moment
     for moment in (kernel.m, kernel.v):
         np.testing.assert_array_equal(moment, np.array([4 * tiny, 0, np.nan], dtype))
     assert plain.params[:2].tobytes() == kernel.params[:2].tobytes()
+
+
+@each_dtype
+def test_a_moment_whose_step_is_subnormal_becomes_zero(dtype: type) -> None:
+    tiny = np.finfo(dtype).tiny
+    optimizer = Adam(np.ones(2, dtype), backends.compiled, 1e-3, 0.5, 0.5)
+    optimizer.m[...] = [2 * 999 * tiny, 2 * 501 * tiny]
+    optimizer.v[...] = 1
+    for _ in range(50):  # until 1 - beta1^t is 1
+        optimizer.advance()
+    optimizer.update(np.zeros((1, 2), dtype))
+    np.testing.assert_array_equal(optimizer.m, 0)
+    optimizer.m[...] = [2 * 1001 * tiny, 1]
+    optimizer.update(np.zeros((1, 2), dtype))
+    np.testing.assert_allclose(optimizer.m, [1001 * tiny, 0.5], rtol=1e-6)

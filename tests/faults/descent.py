@@ -184,7 +184,7 @@ COMPILED = (
     Fault(
         "subnormal moments kept",
         "kernels.py",
-        {"zero if abs(first) < tiny else first": "first"},
+        {"zero if abs(first) < faded else first": "first"},
         "nothing but the time of a step tells it",
         tests="test_optim.py::test_moments_that_fade_become_zero_and_nan_stays",
     ),
