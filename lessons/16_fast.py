@@ -1062,9 +1062,10 @@ show(
 # already. The second moment, which keeps 0.999, needs a hundred times as many.)
 #
 # The cure is a comparison that vectorizes: `kernels.adam_update` takes a moment
-# below $2^{-126}$ for 0. No weight can tell. Even where $v = 0$ it moves a
-# weight by $10^{-3} \cdot 10^{-38} / 10^{-8} = 10^{-33}$, and the last digit of
-# a weight of 0.01 is worth $10^{-9}$. Below, the loop from above keeps them.
+# for 0 as soon as its product with the learning rate is below $2^{-126}$. No
+# weight can tell. Even where $v = 0$ it would move a weight by no more than
+# $10^{-38} / 10^{-8} = 10^{-30}$, and the last digit of a weight of 0.01 is
+# worth $10^{-9}$. Below, the loop from above keeps them.
 # (The package's is slower at first, as it also adds the shards' gradients.)
 
 # %%
@@ -1124,7 +1125,7 @@ show(
     "16_subnormal",
     "Time of Adam for each parameter against the steps without a gradient, with dotted "
     "lines at 655 and 720. Where moments are kept the time jumps up at the first and "
-    "stays up; where they are taken for 0 it is low again from the second on.",
+    "stays up; where they are taken for 0 in time it stays low.",
 )
 
 # %% [markdown]
