@@ -1,0 +1,682 @@
+# %% [markdown]
+# # 09 · The reparameterization trick
+#
+# *Backpropagation stops dead at a dice roll. Roll the dice first, then compute,
+# and it walks straight through.*
+#
+# **You will** see why the gradient of an expectation is not the expectation of
+# a gradient; move the randomness out of the way, for diagonal and for full
+# covariances; derive the density of what comes out; and compare the trick with
+# its only rival, the score function: both are right, one is noisier by a factor
+# that grows with the square of the latents.
+#
+# **Reads with** all notes: 000 and 003 ("Reparameterization trick"), 001 ("we
+# can use the reparametrization trick"), 002 ("how to calculate gradient?"), 004
+# ("Optimization" to "Example"). **Takes** 2 seconds.
+
+# %%
+import numpy as np
+from style import ELBO, ESTIMATE, EXACT, RECON_TRAIN, WRONG, sheet, show
+
+from numpyvae import gradcheck
+from numpyvae.gaussian import (
+    cholesky_backward,
+    cholesky_forward,
+    correlate_backward,
+    correlate_forward,
+    full_kl_backward,
+    full_kl_forward,
+    reparameterize_backward,
+    reparameterize_forward,
+    sampled_kl_backward,
+    sampled_kl_forward,
+    sigma_backward,
+    sigma_forward,
+)
+
+rng = np.random.default_rng(9)
+
+# %% [markdown]
+# ## The problem
+#
+# The ELBO is a mean over $q_\phi(z|x)$ of some $f(z)$. For the *decoder's*
+# parameters its gradient is easy, because they occur in $f$ only: the gradient
+# of the mean is the mean of the gradients. The encoder's $\phi$ occur in the
+# density as well, and the product rule gives two terms:
+#
+# $$\frac{\partial}{\partial \phi} \int q_\phi(z) f_\phi(z)\, dz
+#   = \int q_\phi(z)\, \frac{\partial f_\phi(z)}{\partial \phi}\, dz
+#   + \int \frac{\partial q_\phi(z)}{\partial \phi}\, f_\phi(z)\, dz.$$
+#
+# The first can be estimated by samples. The second is no mean over $q$ at all.
+# It is what note 004 means by its $\neq$. Leave it out and you may lose
+# everything: for $q = \mathcal N(\mu, 1)$ and $f(z) = z^2$ the mean is
+# $\mu^2 + 1$ with the derivative $2\mu$, while $f$ doesn't contain $\mu$, and
+# the first term is 0.
+#
+# (Note 001 calls sampling from $q$ "impractical". Sampling is cheap. What is
+# missing is the derivative of a drawing.)
+#
+# ## The trick
+#
+# Draw the noise first, from a density without parameters. Then let the
+# parameters make $z$ of it. In place of the variance we let the encoder give
+# its logarithm, $\ell$ (`logvar`), so that any real number will do:
+#
+# $$\sigma = \exp(\ell / 2). \tag{9.1}$$
+#
+# Its differential is $d\sigma = \tfrac12 \exp(\ell / 2)\, d\ell$, so by the
+# rule of lesson 02 (what stands before $d\ell$ is its bar)
+#
+# $$d\sigma = \tfrac12 \sigma\, d\ell \quad\Longrightarrow\quad
+#   \bar\ell = \tfrac12\, \bar\sigma\, \sigma. \tag{9.2}$$
+#
+# A standard normal number, stretched by $\sigma$ and moved by $\mu$, is normal
+# with that deviation and that mean:
+#
+# $$z = \mu + \sigma \odot \varepsilon, \qquad
+#   \varepsilon \sim \mathcal N(0, I). \tag{9.3}$$
+#
+# Now $\mathbb E_q f(z) = \mathbb E_\varepsilon f(\mu + \sigma \odot
+# \varepsilon)$, and the density of $\varepsilon$ knows no parameter. The second
+# term is gone. For each $\varepsilon$, $z$ is a plain function of $\mu$ and
+# $\sigma$, and backpropagation goes through it as through any other:
+#
+# $$dz = d\mu + \varepsilon \odot d\sigma \quad\Longrightarrow\quad
+#   \bar\mu = \bar z, \qquad \bar\sigma = \bar z \odot \varepsilon. \tag{9.4}$$
+
+
+# %%
+def sample(mu, logvar, eps):
+    """z of (9.1) and (9.3); all (B, Z)."""
+    return mu + np.exp(logvar / 2) * eps
+
+
+def sample_gradient(dz, mu, logvar, eps):
+    """dmu, dlogvar of (9.4) and (9.2), with the eps that made z."""
+    dsigma = dz * eps
+    return dz, dsigma * np.exp(logvar / 2) / 2
+
+
+mu, logvar, eps = rng.normal(size=(3, 4, 5))
+report = gradcheck(
+    sample, sample_gradient, mu, logvar, eps, names=["mu", "logvar", "eps"]
+)
+print(report)
+assert report
+
+dz = rng.normal(size=mu.shape)
+sigma = sigma_forward(logvar)
+z = reparameterize_forward(mu, sigma, eps)
+dmu, dsigma = reparameterize_backward(dz, eps)
+assert np.allclose(z, sample(mu, logvar, eps), rtol=1e-14)
+theirs = dmu, sigma_backward(dsigma, sigma)
+for a, b in zip(sample_gradient(dz, mu, logvar, eps), theirs, strict=True):
+    assert np.allclose(a, b, rtol=1e-14)
+
+# %% [markdown]
+# A gradient check can't see everything. The most famous fault of VAE code is
+# $z = \mu + \exp(\ell)\, \varepsilon$, where the KL takes $\ell$ for the log of
+# the *variance*. Its backward matches its forward, so no check of slopes
+# complains. Ask for the meaning instead: how far does $z$ spread?
+
+
+# %%
+def sample_by_variance(mu, logvar, eps):
+    return mu + np.exp(logvar) * eps
+
+
+def sample_by_variance_gradient(dz, mu, logvar, eps):
+    return dz, dz * eps * np.exp(logvar)
+
+
+passes = gradcheck(sample_by_variance, sample_by_variance_gradient, mu, logvar, eps)
+count = 100_000
+draws = rng.normal(size=(count, 1))
+at, wide = np.zeros((1, 1)), np.array([[1.0]])
+for name, function in (("right", sample), ("famous fault", sample_by_variance)):
+    variance = function(at, wide, draws).var()
+    score = (variance / np.e - 1) / np.sqrt(2 / count)  # Var of a sample variance
+    print(f"{name:12} variance of z {variance:6.3f}, exp(logvar) {np.e:.3f}", end="")
+    print(f": {score:7.1f} standard errors")
+    assert (abs(score) < 4) == (function is sample) and (abs(score) < 4 or score > 20)
+assert passes  # the slopes are consistent; the meaning is not
+
+# %% [markdown]
+# ## One eps, there and back
+#
+# The $\varepsilon$ in (9.4) is that of (9.3), the same numbers. Freeze it and
+# the loss is a smooth function of $\mu$, whose slope is what backward returns.
+# Draw a new one at each look, and there is no slope to speak of.
+
+
+# %%
+def loss_at(z):
+    """Of a decoder with one latent and one pixel, x = 1."""
+    return (1.0 - 1.3 * np.tanh(1.5 * z)) ** 2 / 0.2
+
+
+means = np.linspace(-1.5, 1.5, 151)
+frozen = rng.normal(size=4)
+smooth = [loss_at(mean + 0.6 * frozen).mean() for mean in means]
+rough = [loss_at(mean + 0.6 * rng.normal(size=4)).mean() for mean in means]
+nodes, node_weights = np.polynomial.hermite_e.hermegauss(60)
+node_weights = node_weights / node_weights.sum()
+truth = [(loss_at(mean + 0.6 * nodes) * node_weights).sum() for mean in means]
+figure, (axes,) = sheet(
+    "Freeze eps and the loss has a slope; draw anew and it has none",
+    labels=("mu", "loss, the mean of 4 samples (nats)"),
+    height=2.8,
+)
+axes.plot(means, rough, color=WRONG, lw=1)
+axes.plot(means, smooth, color=ESTIMATE, lw=2.5)
+axes.plot(means, truth, color=EXACT, lw=1.5, ls="--")
+top = max(rough)
+axes.text(1.5, 0.86 * top, "a new eps at each mu", color=WRONG, size=11, ha="right")
+axes.text(1.5, 0.74 * top, "one eps for all", color=ESTIMATE, size=11, ha="right")
+axes.text(1.5, 0.62 * top, "exact mean (dashed)", color=EXACT, size=11, ha="right")
+axes.set_ylim(0)
+show(
+    figure,
+    "09_frozen",
+    "Loss against mu. With a new eps at each mu it is a jagged line; with one frozen "
+    "eps a smooth curve beside the dashed exact mean.",
+)
+jumps = np.abs(np.diff(rough, 2)).mean() / np.abs(np.diff(smooth, 2)).mean()
+print(f"second differences: {jumps:.0f} times larger without freezing")
+assert jumps > 20
+
+# %% [markdown]
+# Two repositories in the wild draw a fresh $\varepsilon$ in backward.
+# `gradcheck` takes the noise as an argument of both, and calls backward twice:
+
+# %%
+own = np.random.default_rng(0)
+
+
+def fresh_gradient(dz, mu, logvar, eps):
+    return sample_gradient(dz, mu, logvar, own.normal(size=eps.shape))
+
+
+stale = rng.normal(size=eps.shape)
+
+
+def stale_gradient(dz, mu, logvar, eps):
+    return sample_gradient(dz, mu, logvar, stale)
+
+
+for wrong in (fresh_gradient, stale_gradient):
+    report = gradcheck(sample, wrong, mu, logvar, eps, names=["mu", "logvar", "eps"])
+    print(report, end="\n\n")
+    assert not report
+
+# %% [markdown]
+# > **Erratum E10** (note 001). The list of usual choices feeds the noise to the
+# > decoder as well: $\mu^g, \sigma^g = g(\theta, z, \epsilon)$. It must be
+# > $g(\theta, z)$. What the decoder computes is $p_\theta(x|z)$, a function of
+# > $z$ alone. The KL charges for what $z$ tells about $x$, and $\varepsilon$
+# > would be a way around the toll: who knows $z$ and $\varepsilon$ knows
+# > $\mu(x) = z - \sigma \varepsilon$ to the last digit, however noisy $z$ is.
+# > Then the "ELBO" is no bound.
+#
+# To settle it: images of one pixel, $x \sim \mathcal N(0, 1)$. No model at all
+# can have a mean $\log p(x)$ above $-\tfrac12 \log 2\pi e = -1.419$ nats, that
+# of the true density. Let the encoder say $\mu = x / 1000$, $\sigma = 1$, next
+# to nothing.
+
+# %%
+x, noise = rng.normal(size=(2, 10_000))
+code = x / 1000 + noise
+paid = (x / 1000) ** 2 / 2  # the KL (8.4) at sigma = 1
+s = 0.01
+
+
+def log_pixel(x, mean, s):
+    return -(((x - mean) / s) ** 2 + np.log(2 * np.pi * s**2)) / 2
+
+
+from_both = (log_pixel(x, 1000 * (code - noise), s) - paid).mean()
+from_code = (log_pixel(x, code / 1000, 1.0) - paid).mean()
+limit = -np.log(2 * np.pi * np.e) / 2
+print(f"decoder sees z:         ELBO {from_code:6.3f}, no model exceeds {limit:.3f}")
+print(f"decoder sees z and eps: ELBO {from_both:6.3f}, KL paid {paid.mean():.7f} nats")
+assert from_both > limit + 4 and paid.mean() < 1e-6
+assert from_code < limit + 4 * np.sqrt(0.5 / 10_000)  # Var of x²/2 is 1/2
+
+# %% [markdown]
+# ## Full covariance
+#
+# A diagonal $q$ can't lean (lesson 07). One that can has a covariance matrix,
+# and the trick wants a square root of it. Every covariance $\Sigma$ without a
+# direction of zero variance has exactly one that is lower triangular with a
+# positive diagonal: $\Sigma = L L^\top$. To see it, compare entries.
+# $\Sigma_{11} = L_{11}^2$ and $\Sigma_{i1} = L_{i1} L_{11}$ leave no choice for
+# the first column. What remains is $\Sigma_{ij} - L_{i1} L_{j1} = \Sigma_{ij} -
+# \Sigma_{i1} \Sigma_{j1} / \Sigma_{11}$: the covariance of
+# $z_i - z_1 \Sigma_{i1} / \Sigma_{11}$, of what $z_1$ doesn't explain. It is a
+# covariance of $Z - 1$ variables without a flat direction, and so on.
+
+
+# %%
+def cholesky(Sigma):
+    """The lower triangular L with L L' = Sigma, column by column."""
+    rest, L = Sigma.copy(), np.zeros_like(Sigma)
+    for j in range(len(Sigma)):
+        L[j:, j] = rest[j:, j] / np.sqrt(rest[j, j])
+        rest = rest - np.outer(L[:, j], L[:, j])
+    return L
+
+
+root = rng.normal(size=(4, 4))
+Sigma = root @ root.T
+assert np.allclose(cholesky(Sigma), np.linalg.cholesky(Sigma), atol=1e-12)
+
+# %% [markdown]
+# The encoder should give free numbers $c$, any real ones; as for $\sigma$, the
+# positive diagonal comes from an exponential. There are $T = Z (Z + 1) / 2$:
+#
+# $$L_{ij} = \begin{cases} \exp c_{ii} & i = j \\ c_{ij} & i > j \\ 0 & i < j,
+#   \end{cases} \tag{9.5}$$
+#
+# $$dL_{ii} = L_{ii}\, dc_{ii} \quad\Longrightarrow\quad
+#   \bar c_{ii} = \bar L_{ii}\, L_{ii}, \qquad \bar c_{ij} = \bar L_{ij}
+#   \quad (i > j). \tag{9.6}$$
+#
+# What stands above the diagonal is the constant 0, and its bar goes nowhere.
+# The sample,
+#
+# $$z = \mu + L \varepsilon, \qquad \varepsilon \sim \mathcal N(0, I),
+#   \tag{9.7}$$
+#
+# has the covariance $\mathbb E\, L \varepsilon \varepsilon^\top L^\top = L
+# L^\top$. From $dz_i = d\mu_i + \sum_j dL_{ij}\, \varepsilon_j$,
+#
+# $$\bar\mu = \bar z, \qquad \bar L_{ij} = \bar z_i\, \varepsilon_j. \tag{9.8}$$
+
+
+# %%
+Z = 3
+below = np.tril_indices(Z, -1)
+
+
+def factor(c):
+    """L (B, Z, Z) of (9.5); the Z logarithms of the diagonal come first in c (B, T)."""
+    L = np.zeros((len(c), Z, Z), c.dtype)
+    L[:, range(Z), range(Z)] = np.exp(c[:, :Z])
+    L[:, below[0], below[1]] = c[:, Z:]
+    return L
+
+
+def lean(mu, c, eps):
+    """z of (9.7): mu, eps (B, Z), c (B, T)."""
+    return mu + np.einsum("bij,bj->bi", factor(c), eps)
+
+
+def lean_gradient(dz, mu, c, eps):
+    """dmu, dc of (9.8) and (9.6)."""
+    L, dL = factor(c), dz[:, :, None] * eps[:, None, :]
+    on = dL[:, range(Z), range(Z)] * L[:, range(Z), range(Z)]
+    return dz, np.hstack([on, dL[:, below[0], below[1]]])
+
+
+B, T = 4, Z * (Z + 1) // 2
+mu, c, eps = rng.normal(size=(B, Z)), rng.normal(size=(B, T)), rng.normal(size=(B, Z))
+report = gradcheck(lean, lean_gradient, mu, c, eps, names=["mu", "c", "eps"])
+print(report)
+assert report
+
+L = cholesky_forward(c)
+assert np.allclose(L, factor(c), rtol=1e-14)
+assert np.allclose(correlate_forward(mu, L, eps), lean(mu, c, eps), rtol=1e-13)
+dz = rng.normal(size=(B, Z))
+dmu, dL = correlate_backward(dz, eps)
+assert np.allclose(
+    cholesky_backward(dL, L), lean_gradient(dz, mu, c, eps)[1], rtol=1e-13
+)
+
+count = 100_000
+draws = rng.normal(size=(count, Z)) @ L[0].T
+Sigma = L[0] @ L[0].T
+diagonal = np.diag(Sigma)
+error = np.sqrt((Sigma**2 + np.outer(diagonal, diagonal)) / count)  # of a covariance
+scores = (draws.T @ draws / count - Sigma) / error
+worst = np.abs(scores).max()
+print(f"covariance of {count:,} samples: within {worst:.1f} standard errors")
+assert worst < 4
+
+# %% [markdown]
+# ## The density of what comes out
+#
+# We drew $z$ without ever writing $q(z|x)$ down. What is it? Take one latent
+# and an increasing map $z = g(\varepsilon)$. The probability of landing in a
+# short interval doesn't depend on what we call its points:
+# $q(z)\, dz = p(\varepsilon)\, d\varepsilon$, so
+# $q(z) = p(\varepsilon) / g'(\varepsilon)$. Where the map stretches, the
+# density thins out. In $Z$ dimensions a small cube about $\varepsilon$ becomes
+# a parallelepiped, whose edges are the columns of the Jacobian
+# $\partial z / \partial \varepsilon$ times the cube's. Its volume is $|\det|$
+# times the cube's, and by the same argument
+#
+# $$\log q(z|x) = \log p(\varepsilon)
+#   - \log \left| \det \frac{\partial z}{\partial \varepsilon} \right|.$$
+#
+# It needs that $\varepsilon \mapsto z$ can be inverted, or else several cubes
+# would land on one place. For our map the Jacobian is $L$. The determinant of a
+# triangular matrix is the product of its diagonal, so the log of the stretch is
+# a sum of numbers we have already:
+#
+# $$\Lambda = \log \left| \det \frac{\partial z}{\partial \varepsilon} \right|
+#   = \sum_i \log L_{ii} = \begin{cases}
+#   \sum_j \ell_j / 2 & \text{diagonal covariance} \\
+#   \sum_i c_{ii} & \text{full covariance,} \end{cases} \tag{9.9}$$
+#
+# so that $\bar\ell_j = \bar\Lambda / 2$, and $\bar c_{ii} = \bar\Lambda$.
+#
+# Check the rule on a map that is not linear, $z = \sinh \varepsilon$, by
+# quadrature: the density must add up to 1. Then check (9.9) against the density
+# of $\mathcal N(\mu, L L^\top)$ by matrices.
+
+# %%
+fine = np.linspace(-9, 9, 4001)  # in eps: z reaches 4000
+step = np.diff(np.sinh(fine))
+log_p = -(fine**2 + np.log(2 * np.pi)) / 2
+adds_up = []
+for stretch in (np.log(np.cosh(fine)), 0 * fine):
+    density = np.exp(log_p - stretch)
+    adds_up.append(((density[1:] + density[:-1]) / 2 * step).sum())
+print(f"sinh: total probability {adds_up[0]:.6f}; without the stretch {adds_up[1]:.6f}")
+assert abs(adds_up[0] - 1) < 1e-5  # trapezia of width dz, coarse in the tails
+assert abs(adds_up[1] - np.exp(0.5)) < 1e-4  # it is E cosh(eps), not 1
+
+z = lean(mu, c, eps)
+log_eps = -(eps**2 + np.log(2 * np.pi)).sum(axis=1) / 2
+by_stretch = log_eps - c[:, :Z].sum(axis=1)
+for i in range(B):
+    Sigma = L[i] @ L[i].T
+    off = z[i] - mu[i]
+    squares = off @ np.linalg.solve(Sigma, off)
+    by_matrix = -(squares + np.linalg.slogdet(2 * np.pi * Sigma)[1]) / 2
+    assert np.isclose(by_stretch[i], by_matrix, rtol=1e-10)  # solve loses a few digits
+
+# %% [markdown]
+# ## The KL at one sample
+#
+# (8.4) and (8.6) are means over all $z$, and there are posteriors without such
+# a formula. For any of them that is an invertible map of $\varepsilon$, the KL
+# can be estimated at the sample itself. With $\log q(z|x) = \log \mathcal
+# N(\varepsilon; 0, I) - \Lambda$ the $2\pi$ cancel in
+#
+# $$k = \log q(z|x) - \log p(z)
+#   = \tfrac12 \sum_j \left( z_j^2 - \varepsilon_j^2 \right) - \Lambda,
+#   \tag{9.10}$$
+#
+# and $\mathbb E_\varepsilon\, k = \mathrm{KL}(q \,\|\, p)$ by definition. Since
+# $\varepsilon$ is no function of the parameters,
+#
+# $$\bar z_j = \bar k\, z_j, \qquad \bar\Lambda = -\bar k. \tag{9.11}$$
+#
+# This $\bar z$ is added to the decoder's and goes through (9.4) or (9.8). The
+# mean of what comes out is the gradient of the formula: $\mathbb E\, z = \mu$
+# and $\mathbb E\, z_i \varepsilon_j = L_{ij}$, and $\Lambda$ brings the
+# $-1 / L_{ii}$ of (8.7).
+
+
+# %%
+def sampled_kl(mu, c, eps):
+    """k of (9.10), one number for each row."""
+    z = lean(mu, c, eps)
+    return (z**2 - eps**2).sum(axis=1) / 2 - c[:, :Z].sum(axis=1)
+
+
+def sampled_kl_gradient(dk, mu, c, eps):
+    """dmu, dc through (9.11), (9.8), (9.6), and the logdet's own share."""
+    dz = dk[:, None] * lean(mu, c, eps)
+    dmu, dc = lean_gradient(dz, mu, c, eps)
+    dc[:, :Z] -= dk[:, None]
+    return dmu, dc
+
+
+assert gradcheck(sampled_kl, sampled_kl_gradient, mu, c, eps)
+logdet = c[:, :Z].sum(axis=1)
+assert np.allclose(
+    sampled_kl_forward(z, eps, logdet), sampled_kl(mu, c, eps), rtol=1e-13
+)
+dz, dlogdet = sampled_kl_backward(np.ones(B), z)
+assert np.array_equal(dz, z) and np.array_equal(dlogdet, -np.ones(B))
+
+draws = rng.normal(size=(count, Z))
+many_mu, many_c = np.repeat(mu[:1], count, axis=0), np.repeat(c[:1], count, axis=0)
+values = sampled_kl(many_mu, many_c, draws)
+kl = full_kl_forward(mu[:1], L[:1])[0]
+error = values.std() / np.sqrt(count)
+print(f"mean of k {values.mean():.4f} ± {error:.4f}, by (8.6) {kl:.4f} nats;")
+print(f"a single k may well be negative: {np.mean(values < 0):.0%} of them are")
+assert abs(values.mean() - kl) < 4 * error and (values < 0).any()
+
+slopes = np.hstack(sampled_kl_gradient(np.ones(count), many_mu, many_c, draws))
+dmu, dL = full_kl_backward(np.ones(1), mu[:1], L[:1])
+exact = np.hstack([dmu, cholesky_backward(dL, L[:1])])[0]
+scores = (slopes.mean(axis=0) - exact) / (slopes.std(axis=0) / np.sqrt(count))
+print(f"its gradient: |z| up to {np.abs(scores).max():.1f} over {len(exact)} entries")
+assert np.abs(scores).max() < 4
+
+# %% [markdown]
+# ## The rival: the score function
+#
+# There is another way to the missing term, and it asks nothing of $f$. Write
+# $\partial q = q\, \partial \log q$, and it is a mean over $q$ after all:
+#
+# $$\frac{\partial}{\partial \phi} \mathbb E_q f(z)
+#   = \int \frac{\partial q_\phi(z)}{\partial \phi}\, f(z)\, dz
+#   = \mathbb E_q \left[ f(z)\, \frac{\partial \log q_\phi(z)}{\partial \phi}
+#   \right]. \tag{9.12}$$
+#
+# $\partial \log q / \partial \phi$ is called the score. Differentiate (8.1),
+# with $z$ held fixed and $\varepsilon = (z - \mu) / \sigma$:
+#
+# $$\frac{\partial \log q}{\partial \mu} = \frac{z - \mu}{\sigma^2}
+#   = \frac{\varepsilon}{\sigma}, \qquad
+#   \frac{\partial \log q}{\partial \ell} = -\tfrac12
+#   + \frac{(z - \mu)^2}{2 \sigma^2} = \tfrac12 (\varepsilon^2 - 1).
+#   \tag{9.13}$$
+#
+# It needs values of $f$ only: $f$ may jump, may be a game's score, may be code
+# that nobody can differentiate. But it learns by trial and error: samples that
+# happened to do well are made more probable. And since $\int q = 1$, for every
+# constant $b$
+#
+# $$\mathbb E_q \frac{\partial \log q}{\partial \phi} = \int \frac{\partial
+#   q}{\partial \phi}\, dz = 0 \quad\Longrightarrow\quad
+#   \mathbb E_q \left[ (f - b)\, \frac{\partial \log q}{\partial \phi} \right]
+#   \text{ is the same}; \tag{9.14}$$
+#
+# a good *baseline* $b$ makes it less noisy.
+#
+# ## They are one integral
+#
+# How can two so different estimators have the same mean? Turn the knob $\phi$
+# with $\varepsilon$ held: each sample moves with the velocity
+# $v = \partial z / \partial \phi$. Probability is neither made nor lost on the
+# way. So its density obeys what every fluid obeys, the conservation law
+#
+# $$\frac{\partial q}{\partial \phi} = -\frac{\partial}{\partial z} \left( q\, v
+#   \right). \tag{9.15}$$
+#
+# For $\mu$, $v = 1$: the density shifts, $\partial q / \partial \mu = -\partial
+# q / \partial z$, as (9.13) says too. For $\sigma$,
+# $v = \varepsilon = (z - \mu) / \sigma$: $-\partial (q \varepsilon) / \partial
+# z = q \varepsilon^2 / \sigma - q / \sigma$, and that is
+# $\partial q / \partial \sigma$. Put (9.15) into (9.12) and integrate by parts;
+# what stands at the far ends vanishes with $q$:
+#
+# $$\int \frac{\partial q}{\partial \phi} f\, dz
+#   = -\int \frac{\partial (q v)}{\partial z} f\, dz
+#   = \int q\, v\, f'\, dz
+#   = \mathbb E_\varepsilon \left[ f'(z)\, \frac{\partial z}{\partial \phi}
+#   \right]. \tag{9.16}$$
+#
+# There is (9.4). The left side is the score function's estimator, the right
+# side the pathwise one. The condition can be seen as well: integration by parts
+# allows kinks in $f$ (a relu), but no jumps. If $f$ jumps, its derivative knows
+# nothing of the jump. Let $f = 1$ for $z > 0$ and 0 elsewhere: the derivative
+# of $P(z > 0)$ in $\mu$ is the density at 0, and the pathwise estimator says 0,
+# with perfect certainty.
+
+# %%
+count, mu0 = 100_000, 0.5
+eps = rng.normal(size=count)
+jump = (mu0 + eps > 0).astype(float)
+exact = np.exp(-(mu0**2) / 2) / np.sqrt(2 * np.pi)
+by_score = (jump - jump.mean()) * eps  # sigma = 1, baseline: the mean of f
+error = by_score.std() / np.sqrt(count)
+print(
+    f"a jump: exact {exact:.4f}, score {by_score.mean():.4f} ± {error:.4f}, pathwise 0"
+)
+assert abs(by_score.mean() - exact) < 4 * error and exact > 20 * error
+
+kink = np.maximum(mu0 + eps, 0)  # a relu: E f' = P(z > 0)
+exact_kink = 0.6914624612740131  # the normal distribution function at 0.5
+terms = jump  # its derivative at each sample
+error = terms.std() / np.sqrt(count)
+print(f"a kink: exact {exact_kink:.4f}, pathwise {terms.mean():.4f} ± {error:.4f}")
+assert abs(terms.mean() - exact_kink) < 4 * error
+
+# %% [markdown]
+# ## Both unbiased, on a model whose gradient is known
+#
+# A linear decoder, $R = -\log p(x|z)$ with
+# $p(x|z) = \mathcal N(zW + b, s^2 I)$. Lesson 07 has its mean in (7.5), with
+# $\Sigma = \operatorname{diag}(\sigma^2)$, so the exact gradient of
+# $\mathbb E_q R$ is
+#
+# $$\bar\mu = -\tfrac{1}{s^2} (x - b - \mu W)\, W^\top, \qquad
+#   \bar\ell_j = \tfrac{1}{2 s^2}\, \sigma_j^2\, (W W^\top)_{jj}. \tag{9.17}$$
+#
+# Now 100,000 samples of either estimator. Each entry of their mean, minus the
+# exact one, in units of its own standard error, is a $z$-score: it should look
+# like a standard normal number, seldom above 3. And to show that the test has
+# teeth, a planted fault: (9.2) without its $\tfrac12$.
+
+# %%
+Z, D, s2 = 12, 30, 0.5
+W, b = rng.normal(size=(Z, D)), rng.normal(size=D)
+x = rng.normal(size=D)
+mu, logvar = rng.normal(size=Z), rng.normal(size=Z) - 1
+sigma = np.exp(logvar / 2)
+exact = np.concatenate(
+    [-(x - b - mu @ W) @ W.T / s2, sigma**2 * (W**2).sum(axis=1) / (2 * s2)]
+)
+
+eps = rng.normal(size=(count, Z))
+off = x - b - (mu + sigma * eps) @ W
+R = ((off**2).sum(axis=1) / s2 + D * np.log(2 * np.pi * s2)) / 2
+dz = -off @ W.T / s2
+pathwise = np.hstack([dz, dz * eps * sigma / 2])
+scores = np.hstack([eps / sigma, (eps**2 - 1) / 2])  # (9.13)
+by_score = R[:, None] * scores
+with_baseline = (R - R.mean())[:, None] * scores
+lost_half = np.hstack([dz, dz * eps * sigma])
+
+print("estimator          largest |z| of 24   standard error of one entry")
+largest = {}
+for name, terms in (
+    ("pathwise", pathwise),
+    ("score function", by_score),
+    ("… with baseline", with_baseline),
+    ("½ lost in (9.2)", lost_half),
+):
+    error = terms.std(axis=0) / np.sqrt(count)
+    largest[name] = np.abs((terms.mean(axis=0) - exact) / error).max()
+    print(f"{name:16} {largest[name]:16.1f} {error.mean():24.3f}")
+assert max(list(largest.values())[:3]) < 4  # of 24 normal numbers: 1 in 650
+assert largest["½ lost in (9.2)"] > 20
+
+noisier = by_score.var(axis=0).sum() / pathwise.var(axis=0).sum()
+calmed = with_baseline.var(axis=0).sum() / pathwise.var(axis=0).sum()
+print(
+    f"for the same precision the score function needs {noisier:.0f} times the samples,"
+)
+print(f"with a baseline {calmed:.0f} times")
+assert noisier > 50 and 5 < calmed < noisier
+
+# %% [markdown]
+# ## How the noise grows
+#
+# Why so much worse? A case where all can be computed: $q = \mathcal N(0, I)$
+# and $f(z) = \tfrac12 \sum_j z_j^2$, at the gradient for $\mu_1$, which is 0.
+# The pathwise estimate is $f' = z_1 = \varepsilon_1$: variance 1, whatever the
+# other latents do. The score's is $f \varepsilon_1$, and *all* latents are in
+# $f$. Write $2f = \varepsilon_1^2 + S$, where $S$ is the sum of $Z - 1$
+# squares. With $\mathbb E\, \varepsilon^2, \varepsilon^4, \varepsilon^6 = 1, 3,
+# 15$, $S$ has the mean $Z - 1$ and the mean square $(Z - 1)(Z + 1)$, so
+#
+# $$\mathbb E\, (f \varepsilon_1)^2 = \tfrac14 \left[ 15 + 2 \cdot 3 (Z - 1)
+#   + (Z - 1)(Z + 1) \right] = \tfrac14 (Z + 2)(Z + 4).$$
+#
+# A baseline $b$ takes away $2b\, \mathbb E f \varepsilon_1^2 - b^2$, where
+# $\mathbb E f \varepsilon_1^2 = \tfrac12 (3 + Z - 1)$. The best is
+# $b = \tfrac12 (Z + 2)$:
+#
+# $$\operatorname{Var} = \begin{cases} 1 & \text{pathwise} \\
+#   \tfrac12 (Z + 2) & \text{score function, best baseline} \\
+#   \tfrac14 (Z + 2)(Z + 4) & \text{score function.} \end{cases} \tag{9.18}$$
+#
+# One number $f$ must tell each latent how it did, and it is shouted down by all
+# others. The slope $f'$ is a letter to each.
+
+# %%
+sizes = np.array([1, 2, 5, 10, 20, 50, 100, 200])
+measured = []
+for n in sizes:
+    eps = rng.normal(size=(20_000, n))
+    f, first = (eps**2).sum(axis=1) / 2, eps[:, 0]
+    measured.append([first.var(), ((f - n / 2 - 1) * first).var(), (f * first).var()])
+measured = np.array(measured)
+formulas = np.array([0 * sizes + 1, (sizes + 2) / 2, (sizes + 2) * (sizes + 4) / 4]).T
+print("latents   pathwise   baseline      score")
+for n, row in zip(sizes, measured, strict=True):
+    print(f"{n:7} {row[0]:10.2f} {row[1]:10.1f} {row[2]:10.1f}")
+assert np.abs(measured / formulas - 1).max() < 0.2  # 20,000 samples, heavy tails
+
+figure, (axes,) = sheet(
+    "The score function's noise grows with the latents, the pathwise one's doesn't",
+    labels=("latents", "variance of one entry"),
+    height=3,
+)
+names = ("pathwise", "score, best baseline", "score function")
+for i, colour in enumerate((ELBO, RECON_TRAIN, WRONG)):
+    axes.plot(sizes, formulas[:, i], color=colour, lw=1.5)
+    axes.plot(sizes, measured[:, i], "o", color=colour, ms=6)
+axes.text(12, 1.3, names[0], color=ELBO, size=11)
+axes.text(30, 9, names[1], color=RECON_TRAIN, size=11)
+axes.text(17, 230, names[2], color=WRONG, size=11, ha="right")
+axes.set_xscale("log")
+axes.set_yscale("log")
+axes.set_xticks(sizes, [f"{n}" for n in sizes])
+axes.set_yticks(10 ** np.arange(5), [f"{10**n:,}" for n in range(5)])
+axes.minorticks_off()
+show(
+    figure,
+    "09_variance",
+    "Variance against 1 to 200 latents, both axes logarithmic: level at 1 for the "
+    "pathwise estimator, rising to 100 for the score function with the best baseline, "
+    "and to 10,000 without; measured dots on the lines of the formulas.",
+)
+
+# %% [markdown]
+# With 200 latents, ten thousand samples of the score function are worth one of
+# the pathwise kind. That is why a VAE gets along with a *single* sample for
+# each image and step, and why it had to wait for this trick.
+#
+# ## Exercise
+#
+# Not every posterior is Gaussian. If a distribution function $F$ can be
+# inverted, $z = F^{-1}(u)$ with $u$ uniform on $(0, 1)$ is distributed by it.
+# The Gumbel distribution, of the largest of many numbers, has
+# $F(z) = \exp(-\exp(-(z - \mu) / \beta))$. In
+# `lessons/exercises/09_reparameterization.py` write its sample, its KL at one
+# sample to the prior $\mathcal N(0, I)$, and the gradients of both. Then ask
+#
+# ```sh
+# numpyvae check 9
+# ```
