@@ -159,17 +159,17 @@ assert years > 1e12  # for one image; the universe has had 1.4e10 years
 #   -2 \log p(x, z) &= \tfrac{1}{s^2}\, \| x - b - zW \|^2 + z z^\top + \dots \\
 #   &= z \left( I + \tfrac{1}{s^2} W W^\top \right) z^\top
 #     - 2\, \tfrac{1}{s^2} (x - b)\, W^\top z^\top + \dots \\
-#   &= (z - m)\, \Lambda\, (z - m)^\top + \dots,
+#   &= (z - m)\, P\, (z - m)^\top + \dots,
 #   \end{aligned}$$
 #
 # where the dots are free of $z$. Comparing the quadratic and the linear terms,
 #
-# $$p(z|x) = \mathcal N(m, \Lambda^{-1}), \qquad
-#   \Lambda = I + \tfrac{1}{s^2} W W^\top, \qquad
-#   m = \tfrac{1}{s^2} (x - b)\, W^\top \Lambda^{-1}. \tag{6.4}$$
+# $$p(z|x) = \mathcal N(m, P^{-1}), \qquad
+#   P = I + \tfrac{1}{s^2} W W^\top, \qquad
+#   m = \tfrac{1}{s^2} (x - b)\, W^\top P^{-1}. \tag{6.4}$$
 #
-# $\Lambda$ is the precision. It adds up what is known: the $I$ is the prior's,
-# the rest is what the pixels tell. It doesn't depend on $x$.
+# $P$ is the precision. It adds up what is known: the $I$ is the prior's, the
+# rest is what the pixels tell. It doesn't depend on $x$.
 
 
 # %%
@@ -683,8 +683,8 @@ assert abs(from_q - truth) < 2.5 and from_prior < truth - 20 and needed > 10
 # it is at least the bound, which has not become less.
 #
 # For pPCA, the E step is (6.4) for each datum: means $m_i$ and one covariance
-# $V = \Lambda^{-1}$. For the M step, write $c_i = x_i - \bar x$. What depends
-# on $W$ and $s^2$ in $\mathcal L$, summed over $N$ data, is
+# $V = P^{-1}$. For the M step, write $c_i = x_i - \bar x$. What depends on $W$
+# and $s^2$ in $\mathcal L$, summed over $N$ data, is
 # $-\tfrac12 [ND \log s^2 + T / s^2]$ with
 #
 # $$T = \sum_i \mathbb E_q \| c_i - zW \|^2 = \sum_i \left( c_i c_i^\top

@@ -76,7 +76,7 @@ rng = np.random.default_rng(7)
 # ## Three numbers, each on its own
 #
 # In probabilistic PCA, $x = zW + b + s\,n$, lesson 06 found $\log p(x)$ (6.3)
-# and the posterior $\mathcal N(m, \Lambda^{-1})$ (6.4). Take any Gaussian
+# and the posterior $\mathcal N(m, P^{-1})$ (6.4). Take any Gaussian
 # $q = \mathcal N(\mu, \Sigma)$. One rule gives all the means: with
 # $z = \mu + (z - \mu)$ and the cross terms gone,
 #
@@ -96,8 +96,8 @@ rng = np.random.default_rng(7)
 #     + \operatorname{tr} W W^\top \Sigma \right) \right], \\
 #   \mathrm{KL}(q \| p(z)) &= \tfrac12 \left[ \mu \mu^\top
 #     + \operatorname{tr} \Sigma - Z - \log |\Sigma| \right], \\
-#   \mathrm{KL}(q \| p(z|x)) &= \tfrac12 \left[ (\mu - m) \Lambda (\mu - m)^\top
-#     + \operatorname{tr} \Lambda \Sigma - Z - \log |\Lambda \Sigma| \right].
+#   \mathrm{KL}(q \| p(z|x)) &= \tfrac12 \left[ (\mu - m) P (\mu - m)^\top
+#     + \operatorname{tr} P \Sigma - Z - \log |P \Sigma| \right].
 #   \end{aligned} \tag{7.5}$$
 
 
@@ -195,18 +195,17 @@ assert abs(log_ratio.mean() - kl_prior) > 20 * error
 # and differentiate (7.5). For $\mu$: the square gives
 # $(c - \mu W) W^\top / s^2$, the prior $-\mu$. For $L$: $d \operatorname{tr} A
 # L L^\top = 2 \operatorname{tr} L^\top A\, dL$ for symmetric $A$, and
-# $\log |\Sigma| = 2 \sum_i \log L_{ii}$. With
-# $\frac{1}{s^2} W W^\top + I = \Lambda$ and
-# $\frac{1}{s^2} c W^\top = m \Lambda$ from (6.4),
+# $\log |\Sigma| = 2 \sum_i \log L_{ii}$. With $\frac{1}{s^2} W W^\top + I = P$
+# and $\frac{1}{s^2} c W^\top = m P$ from (6.4),
 #
-# $$\frac{\partial\, \mathrm{ELBO}}{\partial \mu} = (m - \mu)\, \Lambda, \qquad
-#   \frac{\partial\, \mathrm{ELBO}}{\partial L_{ij}} = -(\Lambda L)_{ij}
+# $$\frac{\partial\, \mathrm{ELBO}}{\partial \mu} = (m - \mu)\, P, \qquad
+#   \frac{\partial\, \mathrm{ELBO}}{\partial L_{ij}} = -(P L)_{ij}
 #   + \frac{[\,i = j\,]}{L_{ii}} \quad (i \ge j). \tag{7.6}$$
 #
-# Both vanish at the posterior: $\mu = m$, and $L L^\top = \Lambda^{-1}$ makes
-# $\Lambda L = L^{-\top}$, which is upper triangular with $1 / L_{ii}$ on its
-# diagonal. And there is no second summit: $-\operatorname{tr} L^\top \Lambda L$
-# and $\log L_{ii}$ are concave, and so is the ELBO in $(\mu, L)$.
+# Both vanish at the posterior: $\mu = m$, and $L L^\top = P^{-1}$ makes
+# $P L = L^{-\top}$, which is upper triangular with $1 / L_{ii}$ on its
+# diagonal. And there is no second summit: $-\operatorname{tr} L^\top P L$ and
+# $\log L_{ii}$ are concave, and so is the ELBO in $(\mu, L)$.
 
 
 # %%
@@ -298,30 +297,29 @@ show(
 # A VAE's encoder usually gives a *diagonal* covariance (mean field). It can't
 # lean. What does it do with a posterior that does? In (7.5), with
 # $\Sigma = \operatorname{diag}(\sigma^2)$, the trace is
-# $\sum_j \Lambda_{jj} \sigma_j^2$ and $\log |\Sigma| = \sum_j \log \sigma_j^2$.
-# Each latent on its own minimizes $\Lambda_{jj} \sigma_j^2 - \log \sigma_j^2$,
-# whose derivative in $\sigma_j^2$ is $\Lambda_{jj} - 1 / \sigma_j^2$. The mean
-# is free to be right:
+# $\sum_j P_{jj} \sigma_j^2$ and $\log |\Sigma| = \sum_j \log \sigma_j^2$. Each
+# latent on its own minimizes $P_{jj} \sigma_j^2 - \log \sigma_j^2$, whose
+# derivative in $\sigma_j^2$ is $P_{jj} - 1 / \sigma_j^2$. The mean is free to
+# be right:
 #
-# $$\mu = m, \qquad \sigma_j^2 = \frac{1}{\Lambda_{jj}}. \tag{7.7}$$
+# $$\mu = m, \qquad \sigma_j^2 = \frac{1}{P_{jj}}. \tag{7.7}$$
 #
 # It is the diagonal of the *precision* that counts, not of the covariance. At
 # this $q$ the trace is $Z$, and there remains
 #
 # $$\text{gap} = \log p(x) - \mathrm{ELBO}
-#   = \tfrac12 \Big( \sum_j \log \Lambda_{jj} - \log |\Lambda| \Big) \ge 0.
+#   = \tfrac12 \Big( \sum_j \log P_{jj} - \log |P| \Big) \ge 0.
 #   \tag{7.8}$$
 #
 # Two latents with correlation $\rho$: the inverse of a 2 × 2 matrix has
-# $\Lambda_{11} = \Sigma_{22} / |\Sigma|$, so $1 / \Lambda_{11} = |\Sigma| /
-# \Sigma_{22} = \Sigma_{11} (1 - \rho^2)$, and
+# $P_{11} = \Sigma_{22} / |\Sigma|$, so $1 / P_{11} = |\Sigma| / \Sigma_{22} =
+# \Sigma_{11} (1 - \rho^2)$, and
 #
 # $$\sigma_j = \sqrt{1 - \rho^2}\ \sqrt{\Sigma_{jj}}, \qquad
 #   \text{gap} = -\tfrac12 \log (1 - \rho^2). \tag{7.9}$$
 #
-# $1 / \Lambda_{jj}$ is the variance that latent $j$ has left when all others
-# are *known*. So $q$ is too sure of itself: it is as wide as the posterior's
-# waist.
+# $1 / P_{jj}$ is the variance that latent $j$ has left when all others are
+# *known*. So $q$ is too sure of itself: it is as wide as the posterior's waist.
 
 # %%
 mu, L, path = climb(np.array([[-1.0, 1.0]]), diagonal=True, steps=3000)
@@ -550,8 +548,8 @@ assert np.abs(gaps - least).max() < 1e-6  # the climb's remainder; amortizing co
 #
 # One more use, on digits. By (6.10) the best $W$ of pPCA is known only up to a
 # rotation $R$ of the latents: the evidence can't tell $W$ from $RW$. The ELBO
-# of a diagonal $q$ can. With $R = I$ the rows of $W$ are orthogonal, $\Lambda$
-# is diagonal and the gap (7.8) zero. With any other $R$ it is not:
+# of a diagonal $q$ can. With $R = I$ the rows of $W$ are orthogonal, $P$ is
+# diagonal and the gap (7.8) zero. With any other $R$ it is not:
 
 # %%
 images = digits(full_or_fast(20_000, 2_000), 100)
