@@ -19,7 +19,8 @@ def check(numbers: Sequence[int], folder: str) -> int:
         chosen = choose(exercises, numbers)
         right = [tell(exercise, judged(exercise)) for exercise in chosen]
         return 0 if all(right) else 1
-    right = [line(exercise, judged(exercise)) for exercise in exercises]
+    width = max(len(exercise.stub.stem) for exercise in exercises)
+    right = [line(exercise, judged(exercise), width) for exercise in exercises]
     print(
         f"\n{sum(right)} of {len(right)} correct; how one is wrong: numpyvae check NN"
     )
@@ -36,8 +37,8 @@ def tell(exercise: Exercise, verdicts: list[Verdict]) -> bool:
     return all(verdict.status == CORRECT for verdict in verdicts)
 
 
-def line(exercise: Exercise, verdicts: list[Verdict]) -> bool:
-    """Print an exercise in one line; whether all of it is correct."""
+def line(exercise: Exercise, verdicts: list[Verdict], width: int) -> bool:
+    """Print an exercise in one line, its name `width` wide; whether all is correct."""
     found = [verdict.status for verdict in verdicts]
     right = found.count(CORRECT)
     if right == len(found):
@@ -48,5 +49,5 @@ def line(exercise: Exercise, verdicts: list[Verdict]) -> bool:
         wrong = [v.function for v in verdicts if v.status not in (CORRECT, UNWRITTEN)]
         status = f"{right} of {len(found)} correct"
         status += f", wrong: {', '.join(wrong)}" if wrong else ""
-    print(f"{exercise.stub.stem:20} {status}")
+    print(f"{exercise.stub.stem:{width}}  {status}")
     return right == len(found)
