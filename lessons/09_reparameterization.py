@@ -674,8 +674,8 @@ show(
 # inverted, $z = F^{-1}(u)$ with $u$ uniform on $(0, 1)$ is distributed by it.
 # The Gumbel distribution, of the largest of many numbers, has
 # $F(z) = \exp(-\exp(-(z - \mu) / \beta))$. In
-# `lessons/exercises/09_reparameterization.py` write its sample, its KL at one
-# sample to the prior $\mathcal N(0, I)$, and the gradients of both. Then ask
+# `lessons/exercises/09_reparameterization.py` write its noise, its sample, its
+# KL at one sample to the prior $\mathcal N(0, I)$, and the gradients. Then ask
 #
 # ```sh
 # numpyvae check 9
