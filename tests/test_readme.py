@@ -84,3 +84,12 @@ def test_a_command_of_the_readme_parses(arguments: list[str]) -> None:
         assert end.value.code == 0
     else:
         assert cli.build_parser().parse_args(arguments).run
+
+
+def test_what_is_linked_is_there_and_every_lesson_is_linked() -> None:
+    linked = re.findall(r"\]\(([^)#]+)\)", TEXT)
+    missing = [path for path in linked if not (README.parent / path).exists()]
+    assert not missing
+    lessons = sorted((README.parent / "lessons").glob("[0-9][0-9]_*.py"))
+    assert lessons
+    assert {f"lessons/{path.name}" for path in lessons} <= set(linked)
