@@ -59,9 +59,8 @@ assert np.isclose(np.exp(-C), 0.8 * 0.9 * 0.4, rtol=1e-15)
 # > \log \hat 1$: the bracket of (4.1) is missing, and $\hat 1$ stands for $1 -
 # > \hat x$. Read as printed, the minus covers the first term alone. That loss
 # > has no minimum: its derivative in a logit is $-x (1 - \hat x) - (1 - x)\,
-# > \hat x$, negative for every $x$ strictly between 0 and 1, and for $x = 0$
-# > and $x = 1$ as well. Each step of descent adds ink, and a page full of ink
-# > is the "best" reconstruction of every image.
+# > \hat x$, negative for every $x$ from 0 to 1. Each step of descent adds ink,
+# > and a page full of ink is the "best" reconstruction of every image.
 
 # %%
 for x in (0.0, 0.3, 1.0):

@@ -10,7 +10,7 @@
 # go wrong, and what a VAE does about it.
 #
 # **Reads with** note 004 (Louppe, lecture 7, "Sampling from an AE's latent
-# space"), note 001 (Leuphana, the samples with $d = 32$). **Takes** 30 seconds.
+# space"), note 001 (Leuphana, the samples with $d = 32$). **Takes** 20 seconds.
 
 # %%
 import numpy as np
@@ -467,8 +467,8 @@ show(
 # Instead of fitting a density to the codes, fit the codes to a density. Fix the
 # prior $p(z) = \mathcal N(0, I)$ beforehand, let the encoder give a whole
 # distribution $q(z|x)$ for each image, and make it pay $\mathrm{KL}(q(z|x) \,\|\,
-# p(z))$ for being different. (Lesson 10 shows that this is no trick but
-# maximum likelihood.) What does the payment do? All codes together, of an image
+# p(z))$ for being different. (Lesson 07 shows that this is no trick but a bound
+# on the likelihood.) What does the payment do? All codes together, of an image
 # drawn at random, have the density
 #
 # $$q(z) = \frac1N \sum_{i=1}^N q(z|x_i). \tag{5.11}$$

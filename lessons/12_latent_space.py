@@ -35,10 +35,10 @@ def greys(images):
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
 
 
-def fit(data, posterior, hidden, latent, epochs):
+def fit(data, posterior, hidden, latent, epochs, batch):
     model = VAE(784, hidden, latent, posterior=posterior, seed=12)
     train(
-        model, data, epochs=epochs, batch_size=full_or_fast(64, 20),
+        model, data, epochs=epochs, batch_size=batch,
         lr=full_or_fast(2, 4) / 1000, lr_end=5e-4, progress=False,
     )  # fmt: skip
     return model
@@ -71,7 +71,7 @@ for r in (1, 2):
 x_train, x_test = greys(data.train_images), greys(data.test_images)
 deep = full_or_fast(256, 64), full_or_fast(128, 32)
 two = {
-    name: fit(data, posterior, deep, 2, full_or_fast(12, 6))
+    name: fit(data, posterior, deep, 2, full_or_fast(12, 6), full_or_fast(64, 20))
     for name, posterior in (("AE", "point"), ("VAE", "diagonal"))
 }
 shown = slice(5000)
@@ -247,8 +247,9 @@ assert np.abs(products - expected).max() < 5 * error  # the worst of 6,400 produ
 # for every image, costs nothing, says nothing, and moves nothing.
 
 # %%
-wide, epochs = (full_or_fast(256, 64),), full_or_fast(8, 6)
-home = fit(data, "diagonal", wide, Z, epochs)
+wide = (full_or_fast(256, 64),)
+epochs_and_batch = full_or_fast(10, 6), full_or_fast(128, 20)
+home = fit(data, "diagonal", wide, Z, *epochs_and_batch)
 mu, sigma = home.encode(x_train)
 said, noise = mu.var(axis=0), (sigma**2).mean(axis=0)
 drawn = (mu + sigma * rng.standard_normal(mu.shape, np.float32)).var(axis=0)
@@ -315,7 +316,10 @@ else:  # then the strokes in a mirror must do
     abroad = Dataset(
         "mirrored", flipped[0], data.train_labels, flipped[1], data.test_labels
     )
-models = {data.name: home, abroad.name: fit(abroad, "diagonal", wide, Z, epochs)}
+models = {
+    data.name: home,
+    abroad.name: fit(abroad, "diagonal", wide, Z, *epochs_and_batch),
+}
 tests = {d.name: greys(d.test_images) for d in (data, abroad)}
 
 
@@ -475,7 +479,7 @@ assert abs(beyond) < 1e-4
 # is chosen by cross-validation among those labels.
 
 # %%
-ae = fit(data, "point", wide, Z, epochs)
+ae = fit(data, "point", wide, Z, *epochs_and_batch)
 random = rng.standard_normal((784, Z), np.float32)
 features = {
     "784 raw pixels": (x_train, x_test),
@@ -502,18 +506,20 @@ for name, each in wrong.items():
     print(f"  {name:21} {each.mean():5.1f} ± {each.std(ddof=1):.1f}")
 
 # %% [markdown]
-# An honest result: 32 numbers do the work of 784, and no more than their work.
-# In the full run the first three differ by about as much as another draw of the
-# labels changes. (At length, with all of MNIST and 20 latents, the pixels
-# had 24.1 ± 1.4 %, a VAE's codes 26.4 ± 1.1 %.) The codes are not empty: 32
-# random numbers of the image are far worse. But the VAE was asked for pixels,
-# not for classes, and a linear classifier finds a 7 no easier in its plane than
-# in the image.
+# An honest result: 32 numbers do the work of 784, and hardly more than that. In
+# the full run the VAE's codes gain a point on MNIST's pixels and lose one on the
+# strokes'; either is less than what another draw of the labels changes. (With
+# all of MNIST and 20 latents they lost: 26.4 ± 1.1 % against 24.1 ± 1.4 %.) The
+# codes are not empty: 32 random numbers of an image are far worse. But the VAE
+# was asked for pixels, not for classes, and a linear classifier finds a 7 no
+# easier among its codes than in the image.
 
 # %%
 pixels, vae, auto, control = wrong.values()
 gain = pixels - vae  # of the same labels
-assert gain.mean() < 4 * gain.std(ddof=1) / np.sqrt(draws)  # no better, that is
+error = gain.std(ddof=1) / np.sqrt(draws)
+print(f"the VAE's codes gain {gain.mean():.1f} ± {error:.1f} points on the pixels")
+assert gain.mean() < pixels.std(ddof=1)  # less than luck with the labels
 assert max(vae.mean(), auto.mean()) < control.mean()
 assert control.mean() < 90  # what guessing gets
 
