@@ -52,7 +52,7 @@ class Moments(NamedTuple):
 
 
 def frechet(one: Moments, other: Moments) -> float:
-    """The squared Frechet distance of two Gaussians (Dowson & Landau 1982).
+    """The squared Frechet distance of two Gaussians (Eq. 5.9; Dowson & Landau 1982).
 
     |m - n|^2 + tr(S + T - 2 (S T)^(1/2)): what it takes to carry the mass of one to
     the other, in squared units of the points. Zero for equal ones, else positive.

@@ -76,7 +76,7 @@ def straight(first: Array, last: Array, steps: int) -> Array:
 def smooth_loop(rng: np.random.Generator, frames: int, shape: tuple[int, ...]) -> Array:
     """A random walk of N(0, 1) numbers that ends where it began: (frames, *shape).
 
-    Waves of 1 to K periods in the loop, their sines and cosines weighted at random:
+    Waves of 1 to K periods in the loop, their sines and cosines weighted (Eq. 12.6):
     z_t = sum_k (a_k cos(2 pi k t / T) + b_k sin(2 pi k t / T)) / sqrt(K). As a, b are
     from N(0, 1), so is each z_t; the process is stationary, and periodic.
     """
