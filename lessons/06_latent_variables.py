@@ -13,7 +13,7 @@
 # **Reads with** note 000 and its slides 003 ("Probabilistic Model
 # Perspective"), note 004 ("Latent variable model"), note 001 (latent variable
 # models; its arrow "Expectation Maximization" is the last section here).
-# **Takes** 12 seconds.
+# **Takes** 14 seconds.
 
 # %%
 import numpy as np
@@ -110,8 +110,8 @@ right.set_ylabel("density")
 show(
     figure,
     "06_horseshoe",
-    "Left: a plane of two pixels, dark along a horseshoe open at the top, a cross in "
-    "the opening. Right: the posterior of the cross over z has two equal peaks near "
+    "Left: a plane of two pixels, dark along a ring, most of all at the bottom; a cross "
+    "at the top, where its ends meet. Right: the posterior of the cross over z has two equal peaks near "
     "plus and minus 2.1, where the prior is low, and nothing between them.",
 )
 mode = abs(codes[posterior_of_top.argmax()])

@@ -12,7 +12,7 @@
 #
 # **Reads with** note 000 and its slides 003 ("Variational inference to the
 # rescue"), note 004 ("Variational inference"), note 001 (the derivation of the
-# ELBO), note 002 (the handwritten objective). **Takes** 2 seconds.
+# ELBO), note 002 (the handwritten objective). **Takes** 3 seconds.
 
 # %%
 import numpy as np
