@@ -77,7 +77,7 @@ two = {
 shown = slice(5000)
 figure, panels = sheet(
     "Nobody told the auto-encoder where to put its codes; the VAE's fill the prior",
-    names=("Auto-encoder", "VAE"),
+    names=("Auto-encoder; circles: 1, 2, 3 sigma of N(0, I)", "VAE"),
     height=2.9,
     labels=("z1", "z2"),
 )
