@@ -110,9 +110,10 @@ right.set_ylabel("density")
 show(
     figure,
     "06_horseshoe",
-    "Left: a plane of two pixels, dark along a ring, most of all at the bottom; a cross "
-    "at the top, where its ends meet. Right: the posterior of the cross over z has two equal peaks near "
-    "plus and minus 2.1, where the prior is low, and nothing between them.",
+    "Left: a plane of two pixels, dark along a ring, most of all at the bottom; a "
+    "cross at the top, where its ends meet. Right: the posterior of the cross over z "
+    "has two equal peaks near plus and minus 2.1, where the prior is low, and nothing "
+    "between them.",
 )
 mode = abs(codes[posterior_of_top.argmax()])
 assert 2 < mode < 2.3 and posterior_of_top[300] < 1e-6  # two peaks, nothing between
