@@ -182,13 +182,6 @@ COMPILED = (
         tests=STEPS,
     ),
     Fault(
-        "subnormal moments kept",
-        "kernels.py",
-        {"zero if abs(first) < faded else first": "first"},
-        "nothing but the time of a step tells it",
-        tests="test_optim.py::test_moments_that_fade_become_zero_and_nan_stays",
-    ),
-    Fault(
         "eps scaled with v",
         "kernels.py",
         {
