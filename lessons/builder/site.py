@@ -109,7 +109,7 @@ def contents(page: Page, run: Run) -> str:
     return (
         '<nav class="contents" aria-labelledby="contents">'
         f'<h2 id="contents">In this lesson</h2>\n<ol>{items}</ol>\n'
-        f"<p>Ran in {run.seconds:.0f} seconds when this page was made.</p></nav>\n"
+        f"<p>Ran in {run.seconds:.1f} seconds when this page was made.</p></nav>\n"
     )
 
 
