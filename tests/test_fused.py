@@ -155,6 +155,17 @@ def test_a_shard_of_a_larger_batch_and_a_shorter_one(rng: np.random.Generator) -
     assert_close("gradient", parts[0] + parts[1], whole, ROUNDING)
 
 
+@needs_gemm
+def test_a_shard_of_no_images_has_a_gradient_of_zeros() -> None:
+    """The first of a last batch of one image."""
+    model = VAE(30, [7], 2)
+    grads = model.params.like(np.full_like(model.params.flat, np.nan))
+    nobody, no_eps = np.zeros((0, 30), np.uint8), np.zeros((0, 2), np.float32)
+    told = FusedShard(model, grads)(active_pixels(nobody), no_eps, ELBO, 1)
+    assert told == (0, 0)
+    assert not grads.flat.any()
+
+
 # ---- In training ---------------------------------------------------------------------
 
 DATA = tiny()
