@@ -30,18 +30,17 @@ rng = np.random.default_rng(7)
 # ## The bound, as an inequality
 #
 # Lesson 06 estimated $p(x)$ by the mean of weights $p(x, z) / q(z)$, with $z$
-# from a density $q$ of our choice. Take the logarithm first and the mean
-# afterwards. A logarithm lies below each of its tangents,
-# $\log u \le \log c + (u - c) / c$. With $c = \mathbb E\, u$ and the mean taken
-# on both sides, $\mathbb E \log u \le \log \mathbb E\, u$: Jensen's inequality.
-# For the weights it reads
+# drawn from a density $q$ of our choice; write $\mathbb E_q$ for that mean. Now
+# take the logarithm first and the mean afterwards. With $u$ a weight and
+# $c = \mathbb E\, u$ its mean, the tangent $\log u \le \log c + (u - c) / c$
+# has the mean $\mathbb E \log u \le \log c$. It is Jensen's inequality again:
 #
 # $$\log p(x) = \log \mathbb E_q \frac{p(x, z)}{q(z)} \;\ge\;
 #   \mathbb E_q \log \frac{p(x, z)}{q(z)} =: \mathrm{ELBO}. \tag{7.1}$$
 #
 # The right side needs no integral that we can't do: draw $z$ from $q$, and
-# evaluate three densities that we wrote down ourselves. It is true for *every*
-# $q$, and $q$ may depend on $x$: write $q(z|x)$.
+# evaluate three densities that we wrote down ourselves, $p(x|z)$, $p(z)$ and
+# $q$. It is true for *every* $q$, and $q$ may depend on $x$: write $q(z|x)$.
 #
 # ## The bound, as an identity
 #
@@ -59,36 +58,39 @@ rng = np.random.default_rng(7)
 #     \frac{q(z|x)}{p(z|x)}}_{\mathrm{KL}(q \| p(z|x))}.
 #   \end{aligned} \tag{7.2}$$
 #
-# What is missing is exactly the KL from $q$ to the posterior. The left side
-# doesn't know $q$. So to raise the ELBO *is* to lower this KL, a divergence
-# from a density that we can't even evaluate. That is the whole trick.
+# What is missing is exactly the KL (Kullback-Leibler divergence) from $q$ to
+# the posterior; it is 0 when they are equal. The left side doesn't know $q$. So
+# to raise the ELBO *is* to lower this KL, a divergence from a density that we
+# can't even evaluate. That is the whole trick.
 #
-# Split the joint density in two ways and the ELBO has two faces:
+# With $p(x, z) = p(x|z)\, p(z)$, or with $p(x, z)$ left whole, the ELBO has two
+# faces:
 #
 # $$\mathrm{ELBO} = \mathbb E_q \log p(x|z) - \mathrm{KL}(q(z|x) \| p(z))
 #   = \mathbb E_q \log p(x, z) - \mathbb E_q \log q(z|x). \tag{7.3}$$
 #
 # The first is the one that VAEs are trained with: explain the image, and don't
 # stray from the prior. Mind that there are two KLs in this lesson, to the prior
-# in (7.3) and to the posterior in (7.2). Only the second vanishes at the
-# optimum.
+# in (7.3) and to the posterior in (7.2). Only the second wants to be 0.
 #
 # ## Three numbers, each on its own
 #
 # In probabilistic PCA, $x = zW + b + s\,n$, lesson 06 found $\log p(x)$ (6.3)
 # and the posterior $\mathcal N(m, P^{-1})$ (6.4). Take any Gaussian
-# $q = \mathcal N(\mu, \Sigma)$. One rule gives all the means: with
-# $z = \mu + (z - \mu)$ and the cross terms gone,
+# $q = \mathcal N(\mu, \Sigma)$. One rule gives all the means. Put in
+# $z = \mu + (z - \mu)$; the cross terms have mean 0. A number is its own trace,
+# and in a trace the first factor may go last:
 #
 # $$\mathbb E_q\, z A z^\top = \mu A \mu^\top + \mathbb E_q \operatorname{tr}
 #   A\, (z - \mu)^\top (z - \mu) = \mu A \mu^\top + \operatorname{tr} A \Sigma.
 #   \tag{7.4}$$
 #
-# For the reconstruction, $x - b - zW$ has the mean $c - \mu W$ with
-# $c = x - b$, and around it the quadratic form with $A = W W^\top$. For the
-# prior's term $A = I$. And $-\mathbb E_q \log q$ is
-# $\frac12 \log |2\pi\Sigma| + \frac12 Z$, (7.4) with $A = \Sigma^{-1}$. So the
-# two terms of (7.3), and the KL of (7.2), are
+# With $c = x - b$, the square $\| c - zW \|^2$ is $\| c - \mu W \|^2$ at the
+# mean, and adds $\operatorname{tr} A \Sigma$ with $A = W W^\top$. For the prior
+# $A = I$. For the posterior, shift by $m$: $A = P$. For $q$ itself, shift by
+# $\mu$: $A = \Sigma^{-1}$, so
+# $-\mathbb E_q \log q = \frac12 \log |2\pi\Sigma| + \frac12 Z$, where
+# $|\cdot|$ is the determinant. The two terms of (7.3), and the KL of (7.2), are
 #
 # $$\begin{aligned}
 #   \mathbb E_q \log p(x|z) &= -\tfrac12 \left[ D \log 2\pi s^2
@@ -134,6 +136,7 @@ Z, D = 3, 7
 W, b, s2 = rng.normal(size=(Z, D)), rng.normal(size=D), 0.4
 x = 2 * rng.normal(size=(1000, D))
 mu, L = 3 * rng.normal(size=(1000, Z)), np.tril(rng.normal(size=(Z, Z)))
+L *= np.sign(np.diag(L))  # its diagonal positive; a column's sign is lost in L L'
 truth = log_evidence(x, W, b, s2)
 bound = elbo(x, mu, L @ L.T, W, b, s2)
 gap = kl_to_posterior(mu, L @ L.T, *posterior(x, W, b, s2))
@@ -146,10 +149,11 @@ assert worst < 1e-13  # sums of a few dozen terms, rounded
 assert (bound < truth).all()
 
 # %% [markdown]
-# Three formulas, derived from three densities, and the sum fits to the last
-# digit. Put in the ELBO of the package, too. At the $2Z$ points
-# $\varepsilon = \pm \sqrt Z\, e_j$, which have mean 0 and covariance $I$, the
-# mean of anything quadratic is its exact mean. No sampling error to excuse us.
+# The sum fits to the last digit. The package's $-\log p(x|z)$ and KL must give
+# the same ELBO. By (7.4) the mean of a quadratic asks only for the mean and
+# covariance of $z$. So take $z = \mu + L \varepsilon$ not at random, but at the
+# $2Z$ points $\varepsilon = (0, \dots, \pm \sqrt Z, \dots, 0)$: their mean is 0
+# and their covariance $I$. No sampling error to excuse us.
 
 # %%
 points = np.sqrt(Z) * np.vstack([np.eye(Z), -np.eye(Z)])
@@ -157,7 +161,7 @@ recon = [
     gaussian_forward((mu + e @ L.T) @ W + b, np.full_like(x, np.log(s2)), x)
     for e in points
 ]
-kl_prior = full_kl_forward(mu, np.broadcast_to(L * np.sign(np.diag(L)), (1000, Z, Z)))
+kl_prior = full_kl_forward(mu, np.broadcast_to(L, (1000, Z, Z)))
 assert np.allclose(-np.mean(recon, axis=0) - kl_prior, bound, rtol=1e-13)
 
 # %% [markdown]
@@ -168,19 +172,21 @@ assert np.allclose(-np.mean(recon, axis=0) - kl_prior, bound, rtol=1e-13)
 # > $+\,\mathbb E_q \log \frac pq$ (or $-\,\mathbb E_q \log \frac qp$), as the
 # > last line of the same page, reconstruction error plus KL, has it. Whoever
 # > maximizes what is printed is paid for straying from the prior, without end:
-# > with $\sigma \to 0$ it grows beyond every bound, $\log p(x)$ included.
+# > each thousandth of $\sigma$ earns $Z \log 1000 = 20.7$ nats in the end.
 
 # %%
 one = x[:1]
 at, _ = posterior(one, W, b, s2)  # the best mu there is
+printed = []
 for sigma in (1.0, 1e-3, 1e-6, 1e-9):
     right = elbo(one, at, sigma**2 * np.eye(Z), W, b, s2)[0]
     kl_prior = full_kl_forward(at, sigma * np.eye(Z)[None])[0]
-    printed = right + 2 * kl_prior  # reconstruction *plus* KL
-    print(f"sigma {sigma:5.0e}: ELBO {right:9.1f}, as printed {printed:9.1f} nats")
+    printed.append(right + 2 * kl_prior)  # reconstruction *plus* KL
+    print(f"sigma {sigma:5.0e}: ELBO {right:9.1f}, as printed {printed[-1]:9.1f} nats")
     assert right < truth[0]
 print(f"             log p(x) {truth[0]:5.1f}")
-assert printed > truth[0] + 20  # no bound at all
+assert printed[-1] > truth[0] + 20  # no bound at all
+assert np.isclose(printed[-1] - printed[-2], Z * np.log(1000), rtol=1e-9)
 z = at + rng.normal(size=(100_000, Z))  # at sigma = 1: what is E_q log p/q ?
 log_ratio = ((z - at) ** 2 - z**2).sum(axis=1) / 2  # log p(z) - log q(z)
 kl_prior = full_kl_forward(at, np.eye(Z)[None])[0]
@@ -200,17 +206,18 @@ assert abs(log_ratio.mean() - kl_prior) > 20 * error
 #
 # $$\frac{\partial\, \mathrm{ELBO}}{\partial \mu} = (m - \mu)\, P, \qquad
 #   \frac{\partial\, \mathrm{ELBO}}{\partial L_{ij}} = -(P L)_{ij}
-#   + \frac{[\,i = j\,]}{L_{ii}} \quad (i \ge j). \tag{7.6}$$
+#   + \frac{[\,i = j\,]}{L_{ii}} \quad (i \ge j), \tag{7.6}$$
 #
-# Both vanish at the posterior: $\mu = m$, and $L L^\top = P^{-1}$ makes
-# $P L = L^{-\top}$, which is upper triangular with $1 / L_{ii}$ on its
-# diagonal. And there is no second summit: $-\operatorname{tr} L^\top P L$ and
-# $\log L_{ii}$ are concave, and so is the ELBO in $(\mu, L)$.
+# where $[\,i = j\,]$ is 1 if so, else 0. Both vanish at the posterior:
+# $\mu = m$, and $L L^\top = P^{-1}$ makes $P L = L^{-\top}$, which is upper
+# triangular with $1 / L_{ii}$ on its diagonal. And there is no second summit:
+# $-\operatorname{tr} L^\top P L$ and $\log L_{ii}$ are concave, and so is the
+# ELBO in $(\mu, L)$.
 
 
 # %%
 def elbo_of(mu, L, x, W, b, s2):
-    """ELBO of one image (1, D) as a function of mu (1, Z) and L (Z, Z)."""
+    """`elbo` of one image, of mu and L; no slogdet, whose abs stops complex steps."""
     squares = ((x - b - mu @ W) ** 2).sum() + ((W.T @ L) ** 2).sum()
     recon = -(squares / s2 + len(b) * np.log(2 * np.pi * s2)) / 2
     kl = (mu**2).sum() + (L**2).sum() - len(L) - 2 * np.log(np.diag(L)).sum()
@@ -220,11 +227,12 @@ def elbo_of(mu, L, x, W, b, s2):
 def elbo_gradient(d, mu, L, x, W, b, s2):
     """dmu, dL of (7.6), from the upstream gradient d of that one number."""
     dmu = (x - b - mu @ W) @ W.T / s2 - mu
-    dL = -(W @ (W.T @ L) / s2 + L) + np.diag(1 / np.diag(L))
+    dL = -(W @ (W.T @ L) / s2 + L) + np.diag(1 / np.diag(L))  # P L = W W' L / s2 + L
     return d * dmu, d * dL
 
 
 L = np.tril(rng.normal(size=(Z, Z)), -1) + np.diag(np.exp(rng.normal(size=Z)))
+assert np.isclose(elbo_of(at, L, one, W, b, s2), elbo(one, at, L @ L.T, W, b, s2)[0])
 report = gradcheck(
     elbo_of, elbo_gradient, at, L, one, W, b, s2, names=["mu", "L", "x", "W", "b", "s2"]
 )
@@ -233,8 +241,8 @@ assert report
 
 # %% [markdown]
 # Two latents and three pixels now, so that we can look. The two rows of $W$ are
-# much alike: either latent can brighten the same pixels. So if the first did,
-# the second need not have. Given the image they are *anti*correlated, though
+# much alike: either latent can brighten the same pixels. If the first did it,
+# the second need not have. So given the image they are *anti*correlated, though
 # the prior made them independent. It is called explaining away.
 
 # %%
@@ -254,17 +262,16 @@ def climb(start, diagonal, steps):
         gap = kl_to_posterior(mu, L @ L.T, m, precision)[0]
         path.append((elbo(x, mu, L @ L.T, W, b, s2)[0], gap))
         dmu, dL = elbo_gradient(1.0, mu, L, x, W, b, s2)
-        mu, L = (
-            mu + rate * dmu,
-            L + rate * (np.diag(np.diag(dL)) if diagonal else np.tril(dL)),
-        )
+        dL = dL * np.eye(2) if diagonal else np.tril(dL)  # what may move
+        mu, L = mu + rate * dmu, L + rate * dL
     return mu, L, np.array(path)
 
 
 mu, L, path = climb(np.array([[-1.0, 1.0]]), diagonal=False, steps=3000)
 for step in (0, 10, 100, 1000):
-    print(f"step {step:4}: ELBO {path[step, 0]:10.6f}, KL {path[step, 1]:8.1e} nats")
-print(f"log p(x) {truth:.6f}; posterior correlation {rho:.2f}")
+    bound, gap = path[step]
+    print(f"step {step:4}: ELBO {bound:13.9f} + KL {gap:12.9f} = {bound + gap:.9f}")
+print(f"log p(x) {truth:.9f} nats; posterior correlation {rho:.2f}")
 assert np.abs(path.sum(axis=1) - truth).max() < 1e-12  # the identity, all the way
 assert np.diff(path[:, 0]).min() > -1e-12  # never down
 assert np.allclose(mu, m, atol=1e-9) and np.allclose(L @ L.T, covariance, atol=1e-9)
@@ -295,8 +302,8 @@ show(
 # ## What a simpler q costs
 #
 # A VAE's encoder usually gives a *diagonal* covariance (mean field). It can't
-# lean. What does it do with a posterior that does? In (7.5), with
-# $\Sigma = \operatorname{diag}(\sigma^2)$, the trace is
+# lean. What does it do with a posterior that leans? In the last line of (7.5),
+# with $\Sigma = \operatorname{diag}(\sigma^2)$, the trace is
 # $\sum_j P_{jj} \sigma_j^2$ and $\log |\Sigma| = \sum_j \log \sigma_j^2$. Each
 # latent on its own minimizes $P_{jj} \sigma_j^2 - \log \sigma_j^2$, whose
 # derivative in $\sigma_j^2$ is $P_{jj} - 1 / \sigma_j^2$. The mean is free to
@@ -304,22 +311,23 @@ show(
 #
 # $$\mu = m, \qquad \sigma_j^2 = \frac{1}{P_{jj}}. \tag{7.7}$$
 #
-# It is the diagonal of the *precision* that counts, not of the covariance. At
-# this $q$ the trace is $Z$, and there remains
+# It is the diagonal of the *precision* $P$ that counts, not of the covariance
+# $V = P^{-1}$. At this $q$ the trace is $Z$, and of the KL there remains
 #
 # $$\text{gap} = \log p(x) - \mathrm{ELBO}
 #   = \tfrac12 \Big( \sum_j \log P_{jj} - \log |P| \Big) \ge 0.
 #   \tag{7.8}$$
 #
-# Two latents with correlation $\rho$: the inverse of a 2 × 2 matrix has
-# $P_{11} = \Sigma_{22} / |\Sigma|$, so $1 / P_{11} = |\Sigma| / \Sigma_{22} =
-# \Sigma_{11} (1 - \rho^2)$, and
+# Two latents with correlation $\rho$ have $|V| = V_{11} V_{22} (1 - \rho^2)$,
+# and the inverse of a 2 × 2 matrix is $P_{11} = V_{22} / |V|$. So
 #
-# $$\sigma_j = \sqrt{1 - \rho^2}\ \sqrt{\Sigma_{jj}}, \qquad
-#   \text{gap} = -\tfrac12 \log (1 - \rho^2). \tag{7.9}$$
+# $$\sigma_j = \sqrt{1 - \rho^2}\ \sqrt{V_{jj}}, \qquad
+#   \text{gap} = \tfrac12 \log P_{11} P_{22} |V|
+#   = -\tfrac12 \log (1 - \rho^2). \tag{7.9}$$
 #
-# $1 / P_{jj}$ is the variance that latent $j$ has left when all others are
-# *known*. So $q$ is too sure of itself: it is as wide as the posterior's waist.
+# Hold all latents but $z_j$ fixed: the posterior's exponent has
+# $-\frac12 P_{jj} z_j^2$, so $1 / P_{jj}$ is the variance left when the others
+# are *known*. $q$ is too sure of itself: as wide as the posterior's waist.
 
 # %%
 mu, L, path = climb(np.array([[-1.0, 1.0]]), diagonal=True, steps=3000)
@@ -336,13 +344,13 @@ assert np.allclose(np.diag(L) ** 2, np.diag(covariance) * (1 - rho**2), rtol=1e-
 # %% [markdown]
 # ## The two directions of the KL
 #
-# Why does $q$ shrink rather than swell? Because (7.2) contains
-# $\mathrm{KL}(q \| p)$, a mean over $q$: wherever $q$ puts mass and $p$ has
-# little, $\log \frac qp$ is large. Where $q$ puts none, nothing is asked. It
-# *seeks modes*. The other direction, $\mathrm{KL}(p \| q)$, is a mean over $p$
-# and fines $q$ for leaving out any of it. It *covers mass*. Its best Gaussian
-# can be found by hand. Only $-\mathbb E_p \log q$ depends on $q$; for one
-# latent
+# Why does $q$ shrink rather than swell? Write $p$ for the posterior. (7.2)
+# contains $\mathrm{KL}(q \| p)$, called *reverse*, a mean over $q$: wherever
+# $q$ puts mass and $p$ has little, $\log \frac qp$ is large. Where $q$ puts
+# none, nothing is asked. It *seeks modes*. The *forward* $\mathrm{KL}(p \| q)$
+# is a mean over $p$ and fines $q$ for leaving out any of it. It *covers mass*.
+# Its best Gaussian can be found by hand. In $\mathbb E_p [\log p - \log q]$
+# only the second term depends on $q$; for one latent
 #
 # $$-\mathbb E_p \log q = \tfrac12 \log 2\pi\sigma^2
 #   + \frac{\mathbb E_p (z - \mu)^2}{2 \sigma^2}
@@ -351,22 +359,26 @@ assert np.allclose(np.diag(L) ** 2, np.diag(covariance) * (1 - rho**2), rtol=1e-
 #
 # (The mean of a square is least about the mean, and
 # $\log \gamma + \lambda / \gamma$ is least at $\gamma = \lambda$, as in lesson
-# 06.) The forward KL *matches moments*. A diagonal Gaussian in several latents
-# takes over each variance, $\sigma_j^2 = \Sigma_{jj}$: for the pair above, too
-# wide where (7.7) was too narrow. But it needs means under the posterior, and
-# those are what we don't have.
+# 06.) The forward KL *matches moments*. For a diagonal Gaussian $\log q$ is a
+# sum over latents, so it takes over each variance, $\sigma_j^2 = V_{jj}$. It
+# fills corners where the pair above never is. But it needs means under the
+# posterior, and those are what we don't have.
 
 # %%
+best = np.diag(covariance)
+tries = [np.diag(1 / (c * best)) for c in (0.99, 1, 1.01)]  # precisions of three q
+forward = [kl_to_posterior(m, covariance, m, Q) for Q in tries]  # KL(p || q)
+assert np.argmin(forward) == 1  # least at the variances themselves
 angle = np.linspace(0, 2 * np.pi, 200)
 circle = np.stack([np.cos(angle), np.sin(angle)])
 figure, (axes,) = sheet(
     "A diagonal q can't lean: one KL takes the waist, the other the full width",
-    labels=("z1", "z2"),
+    labels=("z1 (curves at two standard deviations)", "z2"),
     height=3.4,
 )
 leaning = m.T + 2 * np.linalg.cholesky(covariance) @ circle
 waist = m.T + 2 * L @ circle
-cover = m.T + 2 * np.sqrt(np.diag(covariance))[:, None] * circle
+cover = m.T + 2 * np.sqrt(best)[:, None] * circle
 axes.fill(*leaning, color=EXACT, alpha=0.1, lw=0)
 axes.plot(*leaning, color=EXACT, lw=2)
 axes.plot(*waist, color=ELBO, lw=2)
@@ -374,8 +386,8 @@ axes.plot(*cover, color=RECON_TRAIN, lw=2)
 axes.set_aspect("equal", adjustable="datalim")
 x0, y0 = m[0]
 axes.text(x0 - 1.32, y0 + 1.1, "posterior", color=EXACT, size=11, ha="right")
-axes.text(x0, y0, "KL(q || p)", color=ELBO, size=11, ha="center", va="center")
-axes.text(x0 + 1.05, y0 + 0.95, "KL(p || q)", color=RECON_TRAIN, size=11)
+axes.text(x0, y0, "min KL(q || p)", color=ELBO, size=11, ha="center", va="center")
+axes.text(x0 + 0.82, y0 + 1.17, "min KL(p || q)", color=RECON_TRAIN, size=11)
 show(
     figure,
     "07_mean_field",
@@ -387,14 +399,14 @@ show(
 # %% [markdown]
 # With two modes the difference is drastic. Fit one Gaussian to a mixture, by
 # descent on $\mathrm{KL}(q \| p)$ from two starts, and by (7.10). If the modes
-# are far apart and $q$ sits on one of them with weight $w$, then
-# $p \approx w \cdot$ that mode under all of $q$, and the best that can be had
-# is
+# are far apart and $q$ sits on one, which holds the share $w$ of the mass, then
+# wherever $q$ is, $p$ is about $w$ times the density of that mode alone, and
 #
 # $$\mathrm{KL}(q \| p) \approx \mathrm{KL}(q \| \text{mode}) - \log w
 #   \ \ge\ -\log w. \tag{7.11}$$
 #
-# For half of the mass that is one bit. A cheap price for ignoring the rest.
+# A Gaussian mode can be matched, so $-\log w$ is reached. For half of the mass
+# that is $\log 2$, one bit. A cheap price for ignoring the rest.
 
 # %%
 z = np.linspace(-14, 14, 2801)
@@ -416,7 +428,7 @@ p = np.exp(log_p)
 
 
 def reverse_kl(q):
-    """KL(q || p) of q = (mu, logvar), by quadrature; analytic, for the complex step."""
+    """KL(q || p) of q = (mu, logvar), by quadrature; no abs, so complex steps pass."""
     log_q = log_normal(z, q[0], q[1])
     return (np.exp(log_q) * (log_q - log_p)).sum() * dz
 
@@ -442,9 +454,7 @@ for name, w in (("left", 0.65), ("right", 0.35)):
     assert abs(reverse_kl(fits[name]) + np.log(w)) < 0.01  # (7.11)
 slopes = [complex_step(forward_kl, fits["cover"], e) for e in np.eye(2)]
 assert np.abs(slopes).max() < 1e-12  # moments matched: (7.10) is stationary
-assert forward_kl(fits["cover"]) < min(
-    forward_kl(fits["left"]), forward_kl(fits["right"])
-)
+assert forward_kl(fits["cover"]) == min(map(forward_kl, fits.values()))
 assert reverse_kl(fits["left"]) < reverse_kl(fits["cover"])
 
 # %%
@@ -472,10 +482,10 @@ show(
 
 # %% [markdown]
 # > **Erratum E9** (notes 000 and 003). Both say that $\mathrm{KL}(q \| p)$
-# > "measures information lost when using $q$ to represent $p$", and of the KL
-# > to the posterior once more, "to approximate". It is the other way round. Let
-# > samples come from $p$, and describe them with a code made for $q$, which
-# > spends $-\log q(z)$ nats where $-\log p(z)$ would do. The loss is $\mathbb
+# > "measures information lost when using $q$ to represent $p$" (for the
+# > posterior: "to approximate"). It is the other way round. Let samples come
+# > from $p$, and write them down in a code made for $q$, which spends
+# > $-\log q(z)$ nats where $-\log p(z)$ would do. The loss is $\mathbb
 # > E_p [\log p - \log q] = \mathrm{KL}(p \| q)$. What we minimize is the loss
 # > of using $p$ to represent $q$. It is no quibble: the left fit has a
 # > $\mathrm{KL}(q \| p)$ of less than half a nat, and represents $p$ miserably.
@@ -516,28 +526,29 @@ assert abs(lost.mean() - reverse_kl(fits["left"])) > 20 * error
 #
 # The cost of inference is paid once, in training (it is *amortized*); then a
 # code is one pass through a network. What can be lost: $\mu_\phi$ may not be
-# able to bend as the posterior's mean does. In pPCA nothing is, for (6.4) says
-# that the mean is *linear* in $x$ and the variance the same for all. A linear
-# encoder $\mu = xV + d$ will do. Its gradient is (7.6) for $\mu$, carried to
-# $V$ and $d$ by $d\mu = x\, dV + dd$, averaged over the data.
+# able to bend as the posterior's mean does. In pPCA nothing is lost: by (6.4)
+# the mean is *linear* in $x$ (plus a constant) and $P$ the same for all. A
+# linear encoder $\mu = xU + a$ will do, with one $\sigma$. Its gradient is
+# (7.6) for $\mu$, carried to $U$ and $a$ by (2.3) and (2.4), averaged.
 
 # %%
 Z, D, N = 2, 6, 200
 W, b, s2 = rng.normal(size=(Z, D)), rng.normal(size=D), 0.5
 data = rng.normal(size=(N, Z)) @ W + b + np.sqrt(s2) * rng.normal(size=(N, D))
 _, precision = posterior(data, W, b, s2)
-V, d, sigma = np.zeros((D, Z)), np.zeros(Z), np.ones(Z)
+U, a, sigma = np.zeros((D, Z)), np.zeros(Z), np.ones(Z)
 with_one = np.hstack([data, np.ones((N, 1))])
 largest = np.linalg.eigvalsh(with_one.T @ with_one / N).max()
 rate = 1 / (largest * np.linalg.eigvalsh(precision).max())
 for _ in range(12_000):
-    dmu = (data - b - (data @ V + d) @ W) @ W.T / s2 - (data @ V + d)
-    dsigma = -np.diag(precision) * sigma + 1 / sigma
-    V, d = V + rate * data.T @ dmu / N, d + rate * dmu.mean(axis=0)
+    mu = data @ U + a
+    dmu = (data - b - mu @ W) @ W.T / s2 - mu
+    dsigma = -np.diag(precision) * sigma + 1 / sigma  # the diagonal of (7.6)
+    U, a = U + rate * data.T @ dmu / N, a + rate * dmu.mean(axis=0)
     sigma = sigma + rate * dsigma
 
 new = rng.normal(size=(1000, Z)) @ W + b + np.sqrt(s2) * rng.normal(size=(1000, D))
-gaps = log_evidence(new, W, b, s2) - elbo(new, new @ V + d, np.diag(sigma**2), W, b, s2)
+gaps = log_evidence(new, W, b, s2) - elbo(new, new @ U + a, np.diag(sigma**2), W, b, s2)
 least = (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1]) / 2
 print(f"1,000 images never seen: gap {gaps.mean():.9f} nats, worst {gaps.max():.9f}")
 print(f"the best diagonal q of each, by (7.8):  {least:.9f}")
@@ -549,7 +560,7 @@ assert np.abs(gaps - least).max() < 1e-6  # the climb's remainder; amortizing co
 # One more use, on digits. By (6.10) the best $W$ of pPCA is known only up to a
 # rotation $R$ of the latents: the evidence can't tell $W$ from $RW$. The ELBO
 # of a diagonal $q$ can. With $R = I$ the rows of $W$ are orthogonal, $P$ is
-# diagonal and the gap (7.8) zero. With any other $R$ it is not:
+# diagonal and the gap (7.8) zero. With an $R$ that mixes the latents it isn't:
 
 # %%
 images = digits(full_or_fast(20_000, 2_000), 100)
