@@ -6,6 +6,8 @@ Shapes: B batch, Z latents, T = Z (Z + 1) / 2 entries of a triangle. The dtype t
 comes in goes out. Units: nats.
 """
 
+import math
+
 import numpy as np
 
 from .ops import Array
@@ -118,8 +120,8 @@ def full_kl_backward(dkl: Array, mu: Array, L: Array) -> tuple[Array, Array]:
 
 
 def _order(entries: int) -> int:
-    """The Z of T = Z (Z + 1) / 2."""
-    return int((np.sqrt(8 * entries + 1) - 1) / 2 + 0.5)
+    """The Z of T = Z (Z + 1) / 2: the root of 2 T lies between it and Z + 1."""
+    return math.isqrt(2 * entries)
 
 
 # ---- Any covariance: the KL at one sample --------------------------------------------
