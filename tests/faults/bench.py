@@ -119,6 +119,8 @@ class Bench:
         if result["code"] < 0:
             return "a hang" if result["code"] == HANGS else "a crash"
         found = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", result["output"], re.M)
+        if "while loading conftest" in result["output"]:
+            return "the import of the package"
         if not found:
             raise RuntimeError(f"pytest could not run {tests}: {result['output']}")
         return found[1]
