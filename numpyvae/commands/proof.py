@@ -14,7 +14,7 @@ from ..derivative import complex_step
 from ..ops import Array
 from ..selfcheck import SUBJECTS, Row, run
 
-QUICK, THOROUGH = 500, 3000  # random shapes for each subject
+QUICK, THOROUGH = 400, 3000  # random shapes for each subject
 HEADING = "{:24} {:13} {:10} {:>7} {:>12} {:>12}".format(
     "pair or model", "equations", "code", "shapes", "derivatives", "worst error"
 )
