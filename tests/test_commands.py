@@ -344,3 +344,17 @@ def test_ctrl_c_after_the_last_batch_speaks_of_no_further_epoch(
     assert train("--hidden 9 --epochs 1 --out r") in (0, 130)
     assert len(rows(house / "r")) == 1
     assert "epoch 2 of 1" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["--posterior point --beta 4", "--likelihood gaussian-pixels --binarize dynamic"],
+)
+def test_what_is_refused_leaves_no_folder(
+    options: str, house: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(f"{SMALL} --out r {options}") == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert not (house / "r").exists()

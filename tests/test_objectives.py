@@ -3,6 +3,8 @@
 Shapes: B batch, K samples.
 """
 
+from dataclasses import FrozenInstanceError
+
 import naive
 import numpy as np
 import pytest
@@ -207,3 +209,10 @@ def test_bad_values_are_told(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+@pytest.mark.parametrize("objective", [Elbo(), Iwae()])
+def test_an_objective_does_not_change(objective: Elbo | Iwae) -> None:
+    """Its checks are made once, and it is the default argument of every model."""
+    with pytest.raises(FrozenInstanceError):
+        objective.samples = 2

@@ -73,24 +73,25 @@ def begin(
         images.pixels, **architecture, image_shape=images.image_shape, classes=classes,
         seed=settings.seed,
     )  # fmt: skip
-    run = Run.create(
-        Path(out) if out else free_path(Path("runs") / f"{preset}-{images.name}"),
-        {
-            "preset": preset,
-            "data": data,
-            "data_dir": data_dir and str(Path(data_dir).resolve()),
-            "data_sha256": fingerprint(images),
-            "image_shape": list(images.image_shape),
-            "model": model.arguments(),
-            "training": vars(settings),
-        },
-    )
     threads = threads_for(settings)
-    print(describe(images, model, settings, threads))
-    with run.lock(), Workers(threads) as workers:
-        trainer = Trainer(model, images, settings, workers)
-        run.save(trainer)
-        return finish(run, trainer, due)
+    with Workers(threads) as workers:
+        trainer = Trainer(model, images, settings, workers)  # refuses what can't go
+        run = Run.create(
+            Path(out) if out else free_path(Path("runs") / f"{preset}-{images.name}"),
+            {
+                "preset": preset,
+                "data": data,
+                "data_dir": data_dir and str(Path(data_dir).resolve()),
+                "data_sha256": fingerprint(images),
+                "image_shape": list(images.image_shape),
+                "model": model.arguments(),
+                "training": vars(settings),
+            },
+        )
+        print(describe(images, model, settings, threads))
+        with run.lock():
+            run.save(trainer)
+            return finish(run, trainer, due)
 
 
 def go_on(

@@ -115,7 +115,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.reliability",
         description="Kill, damage, deny, and see what is lost: "
-        "up to 15 minutes, or one with --quick.",
+        "six minutes, or one with --quick.",
     )
     parser.add_argument("--quick", action="store_true", help="a little of each")
     parser.add_argument("--only", choices=[part.__name__ for part in PARTS])
