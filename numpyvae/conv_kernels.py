@@ -16,7 +16,7 @@ from .jit import jit
 from .kernels import add_bias_and_activate, through_activation
 from .ops import Array
 
-ENTRIES = 1 << 18  # of a part's windows: 1 MB of float32, half of a usual L2 cache
+ENTRIES = 1 << 18  # of a part's windows: 1 MB, half an L2 cache
 
 # ---- Windows as rows -----------------------------------------------------------------
 

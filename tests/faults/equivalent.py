@@ -7,6 +7,11 @@ ANY_NEGATIVE = "NumPy takes any negative size for the one that is to be found."
 SERIES_END = "Below t = 1/4 it changes a mean by less than 5e-16: rounding."
 BOTH_GOOD = "Between the two bounds series and quotients agree to rounding."
 NOT_USED = "What is put there is computed with, and the result not taken."
+SPEED = "How many images are taken at a time changes nothing but the time."
+LONGER_VIEW = "A view longer than what is written of it."
+SMALLEST = (
+    "It is about the smallest normal number alone, which no weight can tell from 0."
+)
 TAIL = "Eight rows more go through the tail, one at a time: the same sum."
 
 # (file, the line before the change, the change): the reason
@@ -38,6 +43,51 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "1 -> 2, column 55",
     ): ANY_NEGATIVE,
     ("gaussian.py", "Z = L.shape[1]", "1 -> 2, column 16"): "L is square.",
+    (
+        "kernels.py",
+        "m_[i] = zero if abs(first) < faded else first  # a NaN stays a NaN",
+        "< -> <=, column 39",
+    ): SMALLEST,
+    (
+        "kernels.py",
+        "v_[i] = zero if second < tiny else second",
+        "< -> <=, column 35",
+    ): SMALLEST,
+    (
+        "conv_kernels.py",
+        "ENTRIES = 1 << 18  # of a part's windows: 1 MB, half an L2 cache",
+        "1 -> 2, column 10",
+    ): SPEED,
+    (
+        "conv_kernels.py",
+        "ENTRIES = 1 << 18  # of a part's windows: 1 MB, half an L2 cache",
+        "18 -> 19, column 15",
+    ): SPEED,
+    (
+        "conv_kernels.py",
+        "pixels = frame.reshape(frame.shape[0], frame.shape[1], -1)",
+        "1 -> 2, column 60",
+    ): ANY_NEGATIVE,
+    (
+        "conv_kernels.py",
+        "row = windows[n, h, v, i * run : (i + 1) * run]",
+        "1 -> 2, column 58",
+    ): LONGER_VIEW,
+    (
+        "conv_kernels.py",
+        "n = max(1, min(B, ENTRIES // (height * width * L)))",
+        "1 -> 2, column 12",
+    ): SPEED,
+    (
+        "conv_kernels.py",
+        "return a.reshape(-1, a.shape[-1])",
+        "1 -> 2, column 22",
+    ): ANY_NEGATIVE,
+    (
+        "layers.py",
+        "for n, m in zip(self.image[:2], self.maps[:2], strict=True)",
+        "True -> False, column 66",
+    ): "Both have two entries.",
     ("likelihoods.py", "2 / 93555,", "93555 -> 93556, column 8"): SERIES_END,
     ("likelihoods.py", "-1382 / 638512875,", "1382 -> 1383, column 5"): SERIES_END,
     (

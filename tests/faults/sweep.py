@@ -30,7 +30,7 @@ SWEPT = {
     "conv_kernels.py": (None, "conv layers"),
     "pixels.py": (None, "pixels kernels"),
     "layers.py": (None, "networks layers models"),
-    "networks.py": (None, "networks layers models"),
+    "networks.py": (None, "networks layers models combinations"),
     "models.py": (PASSES, "models combinations evaluate train"),
     "params.py": (None, "params networks"),
 }
