@@ -12,6 +12,7 @@ LONGER_VIEW = "A view longer than what is written of it."
 SMALLEST = (
     "It is about the smallest normal number alone, which no weight can tell from 0."
 )
+B_ROWS = "Every array of the encoder has B rows."
 TAIL = "Eight rows more go through the tail, one at a time: the same sum."
 
 # (file, the line before the change, the change): the reason
@@ -159,4 +160,41 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "buffer = np.empty(1024, params.dtype)",
         "1024 -> 1025, column 22",
     ): LONGER,
+    (
+        "models.py",
+        "K = len(eps) // len(x) if len(x) else 1",
+        "1 -> 2, column 46",
+    ): "Of no images every array is empty, whatever K.",
+    (
+        "models.py",
+        "terms = recon.reshape(-1, K), kl.reshape(-1, K)",
+        "1 -> 2, column 31",
+    ): ANY_NEGATIVE,
+    (
+        "models.py",
+        "terms = recon.reshape(-1, K), kl.reshape(-1, K)",
+        "1 -> 2, column 50",
+    ): ANY_NEGATIVE,
+    (
+        "models.py",
+        "drecon, dkl = (d.reshape(-1) for d in objective.backward(dloss, shares))",
+        "1 -> 2, column 34",
+    ): ANY_NEGATIVE,
+    ("models.py", "if len(dh) != len(hs[-1]):", "- -> nothing, column 29"): B_ROWS,
+    ("models.py", "if len(dh) != len(hs[-1]):", "1 -> 2, column 30"): B_ROWS,
+    (
+        "models.py",
+        "dh = dh.reshape(len(hs[-1]), -1, q.outputs).sum(axis=1)",
+        "- -> nothing, column 35",
+    ): B_ROWS,
+    (
+        "models.py",
+        "dh = dh.reshape(len(hs[-1]), -1, q.outputs).sum(axis=1)",
+        "1 -> 2, column 36",
+    ): B_ROWS,
+    (
+        "models.py",
+        "dh = dh.reshape(len(hs[-1]), -1, q.outputs).sum(axis=1)",
+        "1 -> 2, column 42",
+    ): ANY_NEGATIVE,
 }
