@@ -11,7 +11,7 @@
 #
 # **Reads with** all five notes, which say "gradient" and move on: note 004
 # ("Unbiased gradients of the ELBO"), note 001 ("optimizing the ELBO through
-# SGD"), note 002 ("how to calculate gradient?"). **Takes** 10 seconds.
+# SGD"), note 002 ("how to calculate gradient?"). **Takes** 5 seconds.
 
 # %%
 import numpy as np

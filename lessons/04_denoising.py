@@ -10,7 +10,7 @@
 # an image that never occurs.
 #
 # **Reads with** note 004 (Louppe, lecture 7, "Deep auto-encoders" to "Denoising
-# auto-encoders"), note 002 (handwritten, "standard way to train"). **Takes** 20
+# auto-encoders"), note 002 (handwritten, "standard way to train"). **Takes** 23
 # seconds.
 
 # %%

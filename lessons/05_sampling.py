@@ -10,7 +10,7 @@
 # go wrong, and what a VAE does about it.
 #
 # **Reads with** note 004 (Louppe, lecture 7, "Sampling from an AE's latent
-# space"), note 001 (Leuphana, the samples with $d = 32$). **Takes** 20 seconds.
+# space"), note 001 (Leuphana, the samples with $d = 32$). **Takes** 24 seconds.
 
 # %%
 import numpy as np

@@ -13,7 +13,7 @@
 # **Reads with** note 000 and its slides 003 ("Probabilistic Model
 # Perspective"), note 004 ("Latent variable model"), note 001 (latent variable
 # models; its arrow "Expectation Maximization" is the last section here).
-# **Takes** 14 seconds.
+# **Takes** 13 seconds.
 
 # %%
 import numpy as np

@@ -13,7 +13,7 @@
 #
 # **Reads with** note 001 (Leuphana, the Bernoulli model and "similar to a
 # reconstruction error"), note 004 (Louppe, the "Example" with $W_1$ to
-# $W_6$). **Takes** 10 seconds.
+# $W_6$). **Takes** 6 seconds.
 
 # %%
 from fractions import Fraction

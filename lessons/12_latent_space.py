@@ -12,7 +12,7 @@
 #
 # **Reads with** note 001 (Leuphana, "Inspecting 2 latent dimensions"), note 003
 # (Graham, the latent space of MNIST, applications), note 004 (Louppe, random
-# walks, impersonation). **Takes** 30 seconds.
+# walks, impersonation). **Takes** 31 seconds.
 
 # %%
 from statistics import NormalDist

@@ -11,7 +11,7 @@
 #
 # **Reads with** note 003 (Graham) on the ELBO, note 002 on the choice of $q$
 # ("simple to flexible, has tradeoffs"), and Burda, Grosse and Salakhutdinov,
-# *Importance Weighted Autoencoders* (2015). **Takes** 15 seconds.
+# *Importance Weighted Autoencoders* (2015). **Takes** 5 seconds.
 
 # %%
 from itertools import combinations
