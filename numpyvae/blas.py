@@ -7,6 +7,7 @@ this way, and the compiled step of fused.py stays unused.
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
@@ -20,6 +21,7 @@ from .jit import jit
 ROWS, PLAIN, TRANSPOSED = 101, 111, 112  # CblasRowMajor, CblasNoTrans, CblasTrans
 
 
+@cache
 def find_gemm() -> int | None:
     """The address of NumPy's cblas_sgemm, if it is the one of OpenBLAS's wheels.
 
