@@ -14,7 +14,7 @@ walks over all entries, and np.array(x, complex) is a copy of x that takes a ste
 Check it with: numpyvae check 3
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def five_point(f, x, h):

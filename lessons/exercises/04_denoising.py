@@ -17,7 +17,7 @@ may you add to all N exponents and change nothing?
 Check it with: numpyvae check 4
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def which_image(seen, images, prior, s):

@@ -16,7 +16,7 @@ and of S in (5.2)? After that nothing of the derivation changes.
 Check it with: numpyvae check 5
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def fit_weighted(z, weights):

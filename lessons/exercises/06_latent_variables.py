@@ -17,7 +17,7 @@ sigma is measured from the new mu. The answer is a standard deviation, not a var
 Check it with: numpyvae check 6
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def mixture_log_evidence(x, pi, mu, sigma):

@@ -14,7 +14,7 @@ is da zero?
 Check it with: numpyvae check 7
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def coin_elbo(a, log_p0, log_p1):

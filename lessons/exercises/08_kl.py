@@ -14,7 +14,7 @@ all B images share m and s, each image adds to dm and ds.
 Check it with: numpyvae check 8
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def prior_kl(mu, logvar, m, s):

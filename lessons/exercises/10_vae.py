@@ -20,7 +20,7 @@ sigma before you differentiate it. And what is the slope of softplus (2.7)?
 Check it with: numpyvae check 10
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def codes(mu, s, eps):

@@ -18,7 +18,7 @@ to zero with all dnll equal, as the lesson does with (11.9).
 Check it with: numpyvae check 11
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def laplace(m, s, x):

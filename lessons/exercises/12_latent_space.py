@@ -16,7 +16,7 @@ first for i = j, then for i not j? For the KL, read (8.6) with L L' = covariance
 Check it with: numpyvae check 12
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def all_codes(mu, logvar):

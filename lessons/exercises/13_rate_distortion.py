@@ -18,7 +18,7 @@ on either side?
 Check it with: numpyvae check 13
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def free_bits(mu, logvar, free):

@@ -17,7 +17,7 @@ follows as in the lesson, and so does the code: which pixels does the kernel's e
 Check it with: numpyvae check 14
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def dilated_size(H, K, s, p, d):

@@ -15,7 +15,7 @@ pixel twice, but many images list the same one: np.add.at adds them all.
 Check it with: numpyvae check 16
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def listed_forward(logits, columns, starts):

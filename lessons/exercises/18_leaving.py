@@ -16,7 +16,7 @@ layer, reshape to four axes, move them, and reshape back.
 Check it with: numpyvae check 18
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 
 
 def logsumexp_forward(a):
