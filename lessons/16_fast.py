@@ -18,6 +18,7 @@ import math
 import sys
 from time import perf_counter, sleep
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -25,11 +26,22 @@ from lesson import digits, full_or_fast
 from style import ESTIMATE, EXACT, WRONG, sheet, show
 from threadpoolctl import ThreadpoolController
 
-from numpyvae import VAE, fused, gaussian, kernels, likelihoods, ops, optim
-from numpyvae.blas import find_gemm
-from numpyvae.datasets.binarize import binarize
+from numpyvae import (
+    VAE,
+    fused,
+    fused_kernels,
+    gaussian,
+    kernels,
+    likelihoods,
+    ops,
+    optim,
+    parallel,
+)
+from numpyvae.datasets.binarize import Batches, binarize
+from numpyvae.fused import FusedStep
 from numpyvae.jit import jit
 from numpyvae.objectives import ELBO
+from numpyvae.optim import Adam
 from numpyvae.pixels import active_pixels, rows_of
 from numpyvae.workers import SWITCH_SECONDS, Workers, available_cores
 
@@ -799,14 +811,14 @@ def row_by_row(logits, p, nll):
     """The whole loss in one pass: of each row exp, written out, and what follows."""
     for i in range(logits.shape[0]):
         for j in range(logits.shape[1]):
-            p[i, j] = fused.exp(-abs(logits[i, j]))
+            p[i, j] = fused_kernels.exp(-abs(logits[i, j]))
         finish(logits[i : i + 1], p[i : i + 1], nll[i : i + 1])
 
 
 @jit
 def exps(a, e):
     for i in range(a.shape[0]):
-        e[i] = fused.exp(a[i])
+        e[i] = fused_kernels.exp(a[i])
 
 
 a = np.linspace(-87, 88, 100_001, dtype=np.float32)
@@ -845,39 +857,77 @@ print(f"predicted for exp: {of_16:.3f} ms, or {2 * of_16:.3f} ms with 8 at a tim
 # ## No Python in between
 #
 # All that is left to call is the matrix product. NumPy brings a BLAS along, and
-# a compiled function may call it at its address: `numpyvae/blas.py` finds it,
-# `numpyvae/fused.py` writes a shard's whole step around it. There a thread asks
-# for Python's lock twice a step, to be told what to do. **Prediction:** gone
-# are the lines of Python of both shards, since they ran one at a time, and what
-# is left of the waits, up to 10 µs each. How long are the lines? Take the same
-# step of a network so small that there is nothing else to do.
+# a compiled function may call it at its address: `numpyvae/blas.py` finds it.
+# And threads need not be Python's. numba keeps some, which wait for work awake
+# and never ask for the lock. So `numpyvae/fused.py` writes the step as three
+# compiled functions (draw, differentiate, update), and numba's threads meet
+# after each.
+#
+# Now that a meeting is cheap, the work may be cut differently. In (16.6) each
+# shard writes a whole gradient, which Adam reads again: $2 S P$ numbers through
+# the memory. But the gradient of *one row* of a weight needs one column of $x$
+# and all of $\bar a$, and both are small:
+#
+# $$\bar W_n = \sum_{i=1}^{B} x_{in}\, \bar a_i. \tag{16.10}$$
+#
+# So a shard goes forward and back only as far as its $\bar a_i$. When both have
+# met, half of each weight's rows gets its gradient of the whole batch, by one
+# thread, and at once its step of Adam, while it is still in the thread's cache.
+# **Prediction:** gone are the lines of Python of both shards, since they ran
+# one at a time; the two meetings of Python's threads; what is left of the
+# waits, up to 10 µs each; and the memory's $2 S P$ numbers, half of them for
+# each thread. How long are the lines? Take the same step of a network so small
+# that there is nothing else to do.
 
 
 # %%
-def without_python(flat, grads):
-    """Shards of `listed`, each in one compiled function."""
-    model = VAE(seed=16)
-    model.params = model.params.like(flat)
-    assert fused.fits(model, ELBO)
-    shards = [fused.FusedShard(model, model.params.like(grad)) for grad in grads]
-    xs = [rows_of(listed, half) for half in halves]
-    return lambda s: sum(shards[s](xs[s], eps32[halves[s]], ELBO, B)) / B
+class Nothing(NamedTuple):
+    """Work that is done at once."""
+
+    done: np.ndarray
 
 
-fusible = find_gemm() is not None
+@jit
+def idle(turn, work):
+    work.done[turn] = 1
+
+
+def compiled_step():
+    """A function that makes a step; and the gradient (P,), the first time."""
+    model, images = VAE(seed=16), 255 * bits.reshape(B, 28, 28)
+    model.params.flat[...] = start32
+    adam = Adam(model.params.flat, model.pairs, **HYPER)
+    batches, rngs = Batches(images, "threshold", rng), rng.spawn(SHARDS)
+    whole = FusedStep(model, batches, adam, rngs, B, cores)
+    whole.draw(np.arange(B))
+    whole.work.eps[...] = eps32
+
+    def step():
+        loss = sum(whole(ELBO)) / B
+        return loss, adam.m / (1 - adam.beta1) if adam.step == 1 else None
+
+    return step
+
+
+fusible = fused.fits(VAE(), ELBO)
 if not fusible:
-    print("NumPy's BLAS is not OpenBLAS's wheel: the last rung is left out")
+    print("no OpenBLAS of NumPy's or no OpenMP: the last rung is left out")
 
 small_widths = [(1, 1), (1, 40), (20, 1), (1, 1)]
 small = [np.ones(size, np.float32) for N, M in small_widths for size in ((N, M), M)]
 one_pixel = active_pixels(np.ones((2, 1), np.uint8))
-lines = race(
-    {
-        "the Python of a shard": lambda: loss_and_gradient(
-            kernels, small, one_pixel, eps32[:2], nothing, np.float32
-        )
-    }
-)
+lines = {
+    "the Python of a shard": lambda: loss_and_gradient(
+        kernels, small, one_pixel, eps32[:2], nothing, np.float32
+    )
+}
+if fusible:
+    work = Nothing(np.zeros(SHARDS))
+    at = parallel.address(idle, work)
+    lines["a meeting of numba's threads"] = lambda: parallel.share(
+        at, work, SHARDS, cores
+    )
+lines = race(lines)
 tell(lines)
 
 # %% [markdown]
@@ -943,7 +993,7 @@ with Workers(1) as alone, Workers(cores) as workers:
         "short waits": sharded_step(workers, of_lists),
     }
     if fusible:
-        shards["no Python in between"] = sharded_step(workers, without_python)
+        shards["no Python in between"] = compiled_step()
     for name, step in shards.items():
         loss, gradient = step()
         assert max(errors(loss, [gradient])) < SINGLE, name
@@ -978,7 +1028,9 @@ predicted = {
     "short waits": time["active pixels"] - max(0, slept - 4) * time["meeting"] / 2 / 2,
     "no Python in between": time["short waits"]
     - SHARDS * python
-    - slept * SWITCH_SECONDS * 1e3 / 2,
+    - slept * SWITCH_SECONDS * 1e3 / 2
+    - 2 * time["meeting"]
+    - 2 * 4 * P / far_speed / 1e6,
 }
 print(f"{'ms a step':20}{'predicted':>10}{'measured':>10}{'median':>8}  verdict")
 above = None
@@ -1054,7 +1106,7 @@ show(
 # processor then leaves its fast path. A moment of $10^{-5}$ gets there after
 #
 # $$t = \frac{\log \big( 10^{-5} / 2^{-126} \big)}{\log (1 / 0.9)} = 720
-#   \tag{16.10}$$
+#   \tag{16.11}$$
 #
 # steps. And it never leaves: what is stored are multiples of $2^{-149}$, and
 # nine tenths of four of them, 3.6, are rounded to four. (The product of $m$ and
@@ -1176,11 +1228,15 @@ show(
 )
 
 # %% [markdown]
-# Two more were dropped. BLAS computes $W \bar a^\top$ faster than its transpose
-# $\bar x = \bar a W^\top$. But whoever reads $\bar x$ next wants it row by row,
-# turning it round takes a part of the gain, and in a whole step nothing was left
-# to see. And the functions of the code (`gaussian.py`) have no compiled twins:
-# their 2,560 numbers take NumPy some microseconds.
+# A third was dropped: the functions of the code (`gaussian.py`) have no
+# compiled twins of their own, since their 2,560 numbers take NumPy some
+# microseconds.
+#
+# And one was dropped and came back. BLAS computes $W \bar a^\top$ faster than
+# its transpose $\bar x = \bar a W^\top$, but whoever reads $\bar x$ next wants
+# it row by row, and turning it round takes a part of the gain. Between lines of
+# Python nothing was left to see of it. In the compiled step it shows, so
+# `blas.py` does it for few rows. When the ground has changed, measure again.
 
 # %%
 da, W4 = np.ascontiguousarray(logits[: B // SHARDS]), blocks(start32)[6]
@@ -1206,16 +1262,17 @@ tell(
 # ## What remains
 #
 # Of the last rung, what can be counted: the products at peak, the sums of rows,
-# the loss, Adam (which reads the gradients of two shards: eight numbers a
-# parameter) and two meetings.
+# the loss, Adam (which reads and writes a parameter and its two moments; the
+# gradient is in the cache) and two meetings.
 
 # %%
+meeting = lines["a meeting of numba's threads"][0] if fusible else time["meeting"]
 account = {
     "products, at peak": floor,
     "sums of rows": 2 * firsts["first layer, the package's sums"][0] / cores,
     "loss": in_one["loss, one loop, exp written out"][0] / cores,
-    "Adam's 32 bytes a parameter": 8 * 4 * P / far_speed / 1e6,
-    "two meetings": 2 * time["meeting"],
+    "Adam's 24 bytes a parameter": 6 * 4 * P / far_speed / 1e6,
+    "two meetings": 2 * meeting,
 }
 for name, value in account.items():
     print(f"{name:30}{value:6.2f} ms")
@@ -1225,7 +1282,13 @@ print(f"{'together':30}{sum(account.values()):6.2f} ms, measured {last:.2f}")
 # The rest can't be read off so easily. A shard's products have 64 rows, and the
 # two layers at the code are 40 and 20 wide, so they run below the peak. And both
 # threads read weights of which the other has just written a half: a core has to
-# fetch them out of the other's cache. That, and Adam's bytes, is still open.
+# fetch them out of the other's cache.
+#
+# Why not give each thread half the *units* of a layer, so that nobody else ever
+# touches its weights? It was tried, and took almost half as long again. Half of
+# a matrix's columns are many short pieces of memory, and a processor that reads
+# on ahead, as they all do, reads into the other thread's pieces; we suppose that
+# each then has to be fetched back. Half of the rows is one piece.
 #
 # The habit is worth more than the numbers, which are this machine's. Count,
 # then predict, then measure. Where prediction and measurement disagree, one of

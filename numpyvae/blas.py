@@ -10,6 +10,7 @@ import ctypes
 from functools import cache
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
@@ -18,7 +19,10 @@ from threadpoolctl import ThreadpoolController
 
 from .jit import jit
 
-ROWS, PLAIN, TRANSPOSED = 101, 111, 112  # CblasRowMajor, CblasNoTrans, CblasTrans
+# CblasRowMajor, CblasNoTrans, CblasTrans. As Python's ints, each would be a type of its
+# own to numba, and `_multiply` compiled for each pair.
+ROWS, PLAIN, TRANSPOSED = map(np.int32, (101, 111, 112))
+ONE = np.int64(1)
 
 
 @cache
@@ -50,7 +54,7 @@ def _call(
         kinds = [flag] * 3 + [size] * 3 + [real, place, size, place, size, real]
         kind = ir.FunctionType(ir.VoidType(), [*kinds, place, size])
         function = builder.inttoptr(at, kind.as_pointer())
-        order, one, zero = flag(ROWS), real(1.0), real(0.0)
+        order, one, zero = flag(int(ROWS)), real(1.0), real(0.0)
         builder.call(
             function, [order, ta, tb, m, n, k, one, a, lda, b, ldb, zero, c, ldc]
         )
@@ -61,25 +65,65 @@ def _call(
     return types.void(types.int64, *sizes, *matrix, *matrix, *matrix), generate
 
 
+# OpenBLAS has a quicker way for products of at most 10^6 multiplications. Those of few
+# images, with at most twice as many, are done in two halves of c's columns.
+SMALL, WIDE, FEW = 2_000_000, 200, 64
+
+
+@jit
+def _apart(a):
+    """How far apart two rows of a begin; of a single row NumPy may say anything."""
+    return max(a.strides[0] // a.itemsize, a.shape[1])
+
+
+@jit
+def _multiply(gemm, flags, m, n, k, a, lda, b, ldb, step, c):
+    """c = A B; `step` is how far apart in b two columns of B begin."""
+    ta, tb = flags
+    few = m * n * k <= SMALL and n >= WIDE
+    width = (n + 1) // 2 if few else n
+    to, ldc = c.ctypes.data, _apart(c)
+    for j in range(0, n, width):
+        columns = min(width, n - j)
+        _call(gemm, ta, tb, m, columns, k, a, lda, b + 4 * j * step, ldb,
+              to + 4 * j, ldc)  # fmt: skip
+
+
 @jit
 def product(gemm, a, b, c):
-    """c = a b; shapes (m, k), (k, n), (m, n), all contiguous."""
+    """c = a b; shapes (m, k), (k, n), (m, n), the numbers of a row side by side."""
     m, k, n = a.shape[0], a.shape[1], b.shape[1]
-    _call(gemm, PLAIN, PLAIN, m, n, k,
-          a.ctypes.data, k, b.ctypes.data, n, c.ctypes.data, n)  # fmt: skip
+    lda, ldb = _apart(a), _apart(b)
+    _multiply(gemm, (PLAIN, PLAIN), m, n, k,
+              a.ctypes.data, lda, b.ctypes.data, ldb, ONE, c)  # fmt: skip
 
 
 @jit
 def product_of_transposed(gemm, a, b, c):
     """c = a^T b; shapes (k, m), (k, n), (m, n)."""
     m, k, n = a.shape[1], a.shape[0], b.shape[1]
-    _call(gemm, TRANSPOSED, PLAIN, m, n, k,
-          a.ctypes.data, m, b.ctypes.data, n, c.ctypes.data, n)  # fmt: skip
+    lda, ldb = _apart(a), _apart(b)
+    _multiply(gemm, (TRANSPOSED, PLAIN), m, n, k,
+              a.ctypes.data, lda, b.ctypes.data, ldb, ONE, c)  # fmt: skip
 
 
 @jit
-def product_with_transposed(gemm, a, b, c):
-    """c = a b^T; shapes (m, k), (n, k), (m, n)."""
+def product_with_transposed(gemm, a, b, c, scratch):
+    """c = a b^T; shapes (m, k), (n, k), (m, n). `scratch` has room for n m numbers.
+
+    For few rows of a, OpenBLAS is quicker with b a^T.
+    """
     m, k, n = a.shape[0], a.shape[1], b.shape[0]
-    _call(gemm, PLAIN, TRANSPOSED, m, n, k,
-          a.ctypes.data, k, b.ctypes.data, k, c.ctypes.data, n)  # fmt: skip
+    lda, ldb = _apart(a), _apart(b)
+    at_a, at_b = a.ctypes.data, b.ctypes.data
+    if m > FEW or m * n * k <= SMALL:
+        _multiply(gemm, (PLAIN, TRANSPOSED), m, n, k, at_a, lda, at_b, ldb, ldb, c)
+        return
+    transposed = scratch[: n * m].reshape(n, m)
+    _multiply(gemm, (PLAIN, TRANSPOSED), n, m, k, at_b, ldb, at_a, lda, lda, transposed)
+    for start in range(
+        0, m, 8
+    ):  # a block of c's rows: they share cache lines of the other
+        for j in range(n):
+            for i in range(start, min(start + 8, m)):
+                c[i, j] = transposed[j, i]

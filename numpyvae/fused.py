@@ -1,208 +1,215 @@
-"""A shard's whole step in one compiled function, with no Python between its kernels.
+"""The usual model's whole step in three compiled functions, with no Python inside.
 
-Two threads that run models.py wait for each other's Python; here they never do. Written
-for what most people train: dense layers of relu or tanh, a diagonal posterior, the
-Bernoulli likelihood, the ELBO of one sample, binary pixels, single precision. The text
-to read is models.py. This is its list of calls; a test holds the two together.
+Written for what most people train: dense layers of relu or tanh, a diagonal posterior,
+the Bernoulli likelihood, the ELBO of one sample, binary pixels, single precision, Adam.
+The text to read is models.py and optim.py. This is their list of calls; a test holds
+them together.
 
-Shapes: B batch, N inputs of a layer, M its outputs, Z latents, D pixels, L layers.
+A step has two halves. First each shard of the batch goes forward and back again, as far
+as da, the gradient of each layer's sums xW + b. When all have, each part of a layer's
+weights gets its gradient, of the whole batch, and at once, while both are in the cache,
+its step of Adam. Threads share out the shards, and then the parts; the bits do not
+depend on which thread had which.
+
+Shapes: B batch, N inputs of a layer, M its outputs, Z latents, D pixels, L layers,
+P parameters, S shards.
 """
 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .blas import find_gemm, product, product_of_transposed, product_with_transposed
+from .datasets.binarize import Batches
+from .fused_kernels import (
+    KINDS,
+    ZERO,
+    add_bias_and_activate,
+    bernoulli,
+    sample,
+    through_activation,
+    through_sample,
+)
 from .jit import jit
-from .kernels import list_images, sum_rows
+from .kernels import adam_block, adam_constants
 from .layers import Dense
 from .models import VAE
 from .objectives import Elbo, Objective
 from .ops import Array
-from .params import Parameters
-from .pixels import ActivePixels, Input
+from .optim import Adam
+from .parallel import address, owner, share
+from .pixels import (
+    ActivePixels,
+    addresses,
+    draw_rows,
+    join_lists,
+    list_images,
+    list_rows,
+    part,
+    sum_rows,
+)
 
-IDENTITY, RELU, TANH = 0, 1, 2
-KINDS = {"identity": IDENTITY, "relu": RELU, "tanh": TANH}
+
+class Work(NamedTuple):
+    """All that a step reads and writes; where S stands first, each shard's own."""
+
+    images: NDArray[np.uint8]  # (n, D), all that there are
+    drawn: bool  # whether they are grey, to be binarized anew at each step
+    generators: NDArray[np.uintp]  # (S, 2), see `draw_rows`
+    rows: NDArray[np.int64]  # (B,), the batch
+    columns: NDArray[np.int32]  # (S, .) and
+    starts: NDArray[np.int32]  # (S, .): its active pixels
+    noise: NDArray[np.uint16]  # (S, .)
+    eps: Array  # (B, Z)
+    table: NDArray[np.int64]  # (L, 8), see `_layer`
+    split: int  # the number of the encoder's layers
+    params: Array  # (P,)
+    grads: Array  # (S, .), the gradients of one layer's part at a time
+    m: Array  # (P,)
+    v: Array  # (P,)
+    values: Array  # what layers compute: x, dx, y, da
+    weight: np.float32  # the derivative of the loss by that of an image
+    beta: Array  # (1,)
+    scratch: Array  # (S, .), for a dx
+    exps: Array  # (S, D)
+    sums: NDArray[np.float64]  # (S, 2), of recon and KL
+    pixel_images: NDArray[np.int32]  # (S, .) and
+    pixel_starts: NDArray[np.int32]  # (S, D + 1): each pixel's images
+    picks: NDArray[np.int32]  # (S, .) and
+    pick_starts: NDArray[np.int32]  # (S, .): those of the whole batch
+    constants: Array  # (9,), of Adam's step
+    gemm: int  # see blas.py
 
 
 class Layer(NamedTuple):
     """A dense layer with all its arrays; a layer's y is the x of the next."""
 
     kind: int
+    begin: int  # where W begins among the parameters; b follows
     W: Array  # (N, M)
     b: Array  # (M,)
-    dW: Array  # (N, M)
-    db: Array  # (M,)
-    x: Array  # (B, N); not read of the first layer, which sees a list of pixels
-    dx: Array  # (B, N)
+    x: Array  # (B, N); (B, 0) of the first layer, which sees a list of pixels
+    dx: Array  # as x; the da of the layer before
     y: Array  # (B, M)
-
-
-# ---- Functions of one number, which a loop over them vectorizes ----------------------
-
-# exp(r) = 1 + r + r^2 P(r) for |r| <= log(2) / 2, to a unit in the last place.
-LOG2E, LOG2_HIGH, LOG2_LOW = map(np.float32, (1.44269504, 0.693359375, -2.12194440e-4))
-P0, P1, P2, P3, P4, P5 = map(
-    np.float32,
-    (1.9875691e-4, 1.3981999e-3, 8.3334519e-3, 4.1665796e-2, 1.6666665e-1, 0.5),
-)
-# tanh(a) = a T(a^2) for |a| < 1/4: the first terms of its series.
-T1, T2, T3, T4 = map(np.float32, (-1 / 3, 2 / 15, -17 / 315, 62 / 2835))
-ZERO, HALF, ONE, TWO = map(np.float32, (0, 0.5, 1, 2))
-LEAST, MOST = np.float32(-87), np.float32(88)  # where exp leaves the normal numbers
-SMALL = np.float32(1 / 16)
+    da: Array  # (B, M)
 
 
 @jit
-def exp(a):
-    """exp(a), as 2^n exp(r); 2^n is made of its bits. What overflows is infinite."""
-    x = min(max(a, LEAST), MOST)
-    n = np.floor(x * LOG2E + HALF)
-    r = x - n * LOG2_HIGH - n * LOG2_LOW
-    p = ((((P0 * r + P1) * r + P2) * r + P3) * r + P4) * r + P5
-    power = np.int32((np.int32(n) + 127) << 23).view(np.float32)
-    return (p * r * r + r + ONE) * power if a <= MOST else a * a
+def _layer(w, i):
+    """The i-th layer, cut out of the flat arrays.
 
-
-@jit
-def tanh(a):
-    """tanh(a), by its series near 0, where 1 - exp(-2|a|) would lose its digits."""
-    s, e = a * a, exp(-TWO * abs(a))
-    near = a * (ONE + s * (T1 + s * (T2 + s * (T3 + s * T4))))
-    far = (ONE - e) / (ONE + e)
-    return near if s < SMALL else (far if a > ZERO else -far)
-
-
-# ---- The parts of a step -------------------------------------------------------------
-
-
-@jit
-def _add_bias_and_activate(y, b, kind):
-    """y = f(y + b)."""
-    for i in range(y.shape[0]):
-        if kind == RELU:
-            for k in range(y.shape[1]):
-                a = y[i, k] + b[k]
-                y[i, k] = ZERO if a <= ZERO else a  # a NaN stays a NaN
-        elif kind == TANH:
-            for k in range(y.shape[1]):
-                y[i, k] = tanh(y[i, k] + b[k])
-        else:
-            for k in range(y.shape[1]):
-                y[i, k] += b[k]
-
-
-@jit
-def _through_activation(dy, y, kind, db):
-    """dy becomes da = dy f'(a); db is its sum over the images."""
-    db[:] = ZERO
-    for i in range(y.shape[0]):
-        for k in range(y.shape[1]):
-            if kind == RELU:
-                dy[i, k] = dy[i, k] if y[i, k] > ZERO else ZERO
-            elif kind == TANH:
-                dy[i, k] *= ONE - y[i, k] * y[i, k]
-            db[k] += dy[i, k]
-
-
-@jit
-def _sample(h, eps, z):
-    """z = mu + sigma eps; the KL, summed over the images (Eq. 9.3, 8.4)."""
-    Z, kl = z.shape[1], 0.0
-    for i in range(z.shape[0]):
-        for j in range(Z):
-            mu, logvar = h[i, j], h[i, Z + j]
-            z[i, j] = mu + math.exp(HALF * logvar) * eps[i, j]
-            kl += mu * mu + math.expm1(logvar) - logvar
-    return kl / 2
-
-
-@jit
-def _through_sample(dz, h, eps, weight, dh):
-    """dh = (dmu, dlogvar) from dz and `weight` times the KL (Eq. 10.4)."""
-    Z = dz.shape[1]
-    for i in range(dz.shape[0]):
-        for j in range(Z):
-            mu, logvar = h[i, j], h[i, Z + j]
-            noise = math.exp(HALF * logvar) * eps[i, j]
-            dh[i, j] = dz[i, j] + weight * mu
-            dh[i, Z + j] = HALF * (dz[i, j] * noise + weight * math.expm1(logvar))
-
-
-@jit
-def _bernoulli(logits, b, columns, starts, weight):
-    """The loss of logits + b, summed; `logits` become `weight` times its gradient.
-
-    As in kernels.py, log(1 + e) is summed as the log of a product (Eq. 11.2, 11.3).
+    Its row of the table: kind, N and M, and where its W begins among the parameters,
+    and x, dx, y and da among the values.
     """
-    nll, width = 0.0, logits.shape[1]
-    e = np.empty(width, np.float32)
-    for i in range(logits.shape[0]):
-        row, active = logits[i], columns[starts[i] : starts[i + 1]]
-        for j in range(width):
-            row[j] += b[j]
-            e[j] = exp(-abs(row[j]))
-        for a in range(active.shape[0]):
-            nll -= row[active[a]]
-        for start in range(0, width, 64):
-            product, positive = ONE, ZERO
-            for j in range(start, min(start + 64, width)):
-                product *= ONE + e[j]
-                positive += max(row[j], ZERO)
-            nll += math.log(product) + positive
-        for j in range(width):
-            row[j] = weight * ((ONE if row[j] > ZERO else e[j]) / (ONE + e[j]))
-        for a in range(active.shape[0]):
-            row[active[a]] -= weight
-    return nll
+    kind, N, M, W = w.table[i, 0], w.table[i, 1], w.table[i, 2], w.table[i, 3]
+    x, dx, y, da = w.table[i, 4], w.table[i, 5], w.table[i, 6], w.table[i, 7]
+    b, end, B, width = W + N * M, W + N * M + M, w.eps.shape[0], N if i > 0 else 0
+    return Layer(
+        kind, W,
+        _matrix(w.params, W, N, M), w.params[b:end],
+        _matrix(w.values, x, B, width), _matrix(w.values, dx, B, width),
+        _matrix(w.values, y, B, M), _matrix(w.values, da, B, M),
+    )  # fmt: skip
 
 
 @jit
-def _differentiate(
-    gemm, layers, split, columns, starts, images, image_starts, eps, dh, weight, beta
-):
-    """The calls of VAE.forward, then those of VAE.backward; the sums of recon and KL.
+def _matrix(flat, begin, N, M):
+    return flat[begin : begin + N * M].reshape(N, M)
 
-    The encoder are layers[:split]. Each image's loss has the derivative `weight`.
-    """
-    last, kl = len(layers) - 1, 0.0
+
+# ---- The turns of a step -------------------------------------------------------------
+
+
+@jit
+def _draw(s, w):
+    """The active pixels of a shard of the batch."""
+    lo, hi = part(w.rows.shape[0], s, w.sums.shape[0])
+    rows, columns, starts = w.rows[lo:hi], w.columns[s], w.starts[s]
+    if w.drawn:
+        generator = w.generators[s, 0], w.generators[s, 1]
+        draw_rows(w.images, rows, generator, w.noise[s], columns, starts)
+    else:
+        list_rows(w.images, rows, columns, starts)
+
+
+@jit
+def _differentiate(s, w):
+    """The calls of VAE.forward and, as far as da, of VAE.backward, for a shard."""
+    lo, hi = part(w.eps.shape[0], s, w.sums.shape[0])
+    eps, starts = w.eps[lo:hi], w.starts[s, : hi - lo + 1]
+    columns, last = w.columns[s, : starts[hi - lo]], w.table.shape[0] - 1
+    layer, recon, kl = _layer(w, last), 0.0, 0.0
     for i in range(last + 1):
-        layer = layers[i]
+        before, layer = layer, _layer(w, i)
+        x, y = layer.x[lo:hi], layer.y[lo:hi]
         if i == 0:
-            sum_rows(layer.W, columns, starts, layer.y)
+            sum_rows(layer.W, columns, starts, y)
         else:
-            product(gemm, layer.x, layer.W, layer.y)
+            if i == w.split:
+                kl = sample(before.y[lo:hi], eps, x)
+            product(w.gemm, x, layer.W, y)
         if i < last:
-            _add_bias_and_activate(layer.y, layer.b, layer.kind)
-        if i == split - 1:
-            kl = _sample(layer.y, eps, layers[split].x)
-    dy = layers[last].y
-    recon = _bernoulli(dy, layers[last].b, columns, starts, weight)
-    for i in range(last, -1, -1):
-        layer = layers[i]
-        _through_activation(dy, layer.y, layer.kind, layer.db)
-        if i == 0:
-            list_images(columns, starts, images, image_starts)
-            sum_rows(dy, images, image_starts, layer.dW)
+            add_bias_and_activate(y, layer.b, layer.kind)
         else:
-            product_of_transposed(gemm, layer.x, dy, layer.dW)
-            product_with_transposed(gemm, dy, layer.W, layer.dx)
-            dy = layer.dx
-        if i == split:
-            _through_sample(dy, layers[split - 1].y, eps, weight * beta, dh)
-            dy = dh
-    return recon, kl
+            recon = bernoulli(y, layer.b, columns, starts, w.weight, w.exps[s])
+    w.sums[s, 0], w.sums[s, 1] = recon, kl
+    list_images(columns, starts, w.pixel_images[s], w.pixel_starts[s])
+    for i in range(last, -1, -1):
+        after, layer = layer, _layer(w, i)
+        dx, y, da = layer.dx[lo:hi], layer.y[lo:hi], layer.da[lo:hi]
+        if i == w.split - 1:
+            through_sample(after.dx[lo:hi], y, eps, w.weight * w.beta[0], da)
+        through_activation(da, y, layer.kind)
+        if i > 0:
+            product_with_transposed(w.gemm, da, layer.W, dx, w.scratch[s])
+
+
+@jit
+def _update(s, w):
+    """The gradient of a part of each layer's parameters, and their step of Adam.
+
+    That is the s-th of the parts of W's rows and of b.
+    """
+    B, S = w.eps.shape[0], w.sums.shape[0]
+    for i in range(w.table.shape[0] - 1, -1, -1):
+        layer = _layer(w, i)
+        N, M = layer.W.shape
+        lo, hi = part(N, s, S)
+        dW = _matrix(w.grads[s], 0, hi - lo, M)
+        if i == 0:
+            join_lists(w.pixel_images, w.pixel_starts, B, lo, hi, w.picks[s],
+                       w.pick_starts[s])  # fmt: skip
+            sum_rows(layer.da, w.picks[s], w.pick_starts[s], dW)
+        else:
+            product_of_transposed(w.gemm, layer.x[:, lo:hi], layer.da, dW)
+        _adam(w, s, layer.begin + lo * M, layer.begin + hi * M)
+        lo, hi = part(M, s, S)
+        db = w.grads[s, : hi - lo]
+        db[:] = ZERO
+        for j in range(B):
+            da = layer.da[j, lo:hi]
+            for k in range(hi - lo):
+                db[k] += da[k]
+        _adam(w, s, layer.begin + N * M + lo, layer.begin + N * M + hi)
+
+
+@jit
+def _adam(w, s, lo, hi):
+    grads = w.grads[s, : hi - lo]
+    adam_block(w.params[lo:hi], grads, w.m[lo:hi], w.v[lo:hi], w.constants)
 
 
 # ---- For the trainer -----------------------------------------------------------------
 
 
 def fits(model: VAE, objective: Objective) -> bool:
-    """Whether a shard of binary images can take its step here."""
+    """Whether batches of binary images can take their step here."""
     return (
         model.compiled
         and model.dtype == np.float32
@@ -215,47 +222,129 @@ def fits(model: VAE, objective: Objective) -> bool:
         and objective.kl == "closed"
         and objective.samples == 1
         and find_gemm() is not None
+        and owner() == os.getpid()
     )
 
 
-class FusedShard:
-    """The step of a shard: its work arrays, allocated once for each size of a batch."""
+class FusedStep:
+    """Steps of training with batches of one size, for which it has the work arrays."""
 
-    def __init__(self, model: VAE, grads: Parameters) -> None:
-        """Take a model that fits, and where its gradients are to be written."""
-        self.model, self.grads, self.gemm = model, grads, find_gemm()
-        self._arrays: dict[int, tuple[tuple[Layer, ...], Array, Array, Array]] = {}
+    def __init__(
+        self,
+        model: VAE,
+        batches: Batches,
+        optimizer: Adam,
+        rngs: Sequence[np.random.Generator],
+        size: int,
+        threads: int,
+    ) -> None:
+        """Take a model that fits, binary images, and an rng for each shard.
 
-    def __call__(
-        self, x: Input, eps: Array, objective: Objective, batch: int
-    ) -> tuple[float, float]:
-        """The sums of recon and KL, in nats; overwrites the gradients.
-
-        Shapes: x (B, D), eps (B, Z). `batch` is what the mean is taken over.
+        B is `size`. One thread or more, the bits are the same.
         """
-        assert isinstance(x, ActivePixels) and isinstance(objective, Elbo)
-        if len(x) not in self._arrays:
-            self._arrays[len(x)] = self._allocate(len(x))
-        layers, dh, images, image_starts = self._arrays[len(x)]
-        return _differentiate(
-            self.gemm, layers, len(self.model.encoder.layers), x.columns, x.starts,
-            images, image_starts, eps, dh,
-            np.float32(1 / batch), np.float32(objective.beta),
-        )  # fmt: skip
+        self.model, self.optimizer, self.rngs = model, optimizer, rngs
+        self.threads = threads
+        S, D = len(rngs), model.pixels
+        self._parts = [slice(*part(size, s, S)) for s in range(S)]
+        rows = -(-size // S)
+        pixels, own_pixels = rows * D + 1, -(-D // S)
+        table, values = self._lay_out(size)
+        widest = max(N for N in table[1:, 1])
+        largest = max(-(-N // S) * M for N, M in table[:, 1:3])
 
-    def _allocate(self, B: int) -> tuple[tuple[Layer, ...], Array, Array, Array]:
-        model, layers = self.model, list[Layer]()
+        def ints(*shape: int) -> NDArray[np.int32]:
+            return np.empty(shape, np.int32)
+
+        def floats(*shape: int) -> Array:
+            return np.empty(shape, np.float32)
+
+        self.work = Work(
+            images=batches.images,
+            drawn=batches.drawn_anew,
+            generators=np.array([addresses(rng) for rng in rngs], np.uintp),
+            rows=np.empty(size, np.int64),
+            columns=ints(S, pixels),
+            starts=ints(S, rows + 1),
+            noise=np.empty((S, pixels), np.uint16),
+            eps=floats(size, model.latent),
+            table=table,
+            split=len(model.encoder.layers),
+            params=model.params.flat,
+            grads=floats(S, largest),
+            m=optimizer.m,
+            v=optimizer.v,
+            values=values,
+            weight=np.float32(1 / size),
+            beta=floats(1),
+            scratch=floats(S, rows * widest),
+            exps=floats(S, D),
+            sums=np.empty((S, 2)),
+            pixel_images=ints(S, pixels),
+            pixel_starts=ints(S, D + 1),
+            picks=ints(S, size * own_pixels),
+            pick_starts=ints(S, own_pixels + 1),
+            constants=floats(9),
+            gemm=find_gemm() or 0,
+        )
+        turns = _draw, _differentiate, _update
+        self._addresses = [address(turn, self.work) for turn in turns]
+
+    def draw(self, rows: NDArray[np.int64]) -> None:
+        """Draw the pixels and eps of the images `rows` (B,).
+
+        Number for number what `Batches.rows` and the trainer draw of the same rngs.
+        """
+        self.work.rows[...] = rows
+        self._share(self._addresses[0])
+        for rng, images in zip(self.rngs, self._parts, strict=True):
+            rng.standard_normal(dtype=np.float32, out=self.work.eps[images])
+
+    def shard(self, s: int) -> tuple[ActivePixels, Array]:
+        """The pixels and eps of a shard, as `VAE.forward` takes them."""
+        w, images = self.work, self._parts[s]
+        starts = w.starts[s, : images.stop - images.start + 1]
+        columns = w.columns[s, : starts[-1]]
+        return ActivePixels(columns, starts, self.model.pixels), w.eps[images]
+
+    def __call__(self, objective: Elbo) -> tuple[float, float]:
+        """A step with what was drawn -> the sums of recon and KL, in nats.
+
+        If the sums are not finite, nothing else happens.
+        """
+        w, adam = self.work, self.optimizer
+        w.beta[0] = objective.beta
+        self._share(self._addresses[1])
+        recon, kl = map(float, w.sums.sum(axis=0))
+        if math.isfinite(recon + kl):
+            adam.advance()
+            w.constants[:] = adam_constants(
+                w.params.dtype, adam.step, adam.lr, adam.beta1, adam.beta2, adam.eps
+            )
+            self._share(self._addresses[2])
+        return recon, kl
+
+    def _share(self, turn: int) -> None:
+        share(turn, self.work, len(self.rngs), self.threads)
+
+    def _lay_out(self, B: int) -> tuple[NDArray[np.int64], Array]:
+        """The table of `_layer`, and the array of what layers compute."""
+        model, table, size, begin = self.model, [], 0, 0
+
+        def place(width: int) -> int:
+            nonlocal size
+            size += B * width
+            return size - B * width
+
+        y = da = place(0)
         for network in (model.encoder, model.decoder):
             for dense in network.layers:
                 assert isinstance(dense, Dense)
-                W, b = model.params[f"{dense.name}.W"], model.params[f"{dense.name}.b"]
-                dW, db = self.grads[f"{dense.name}.W"], self.grads[f"{dense.name}.b"]
-                first = dense is network.layers[0]
-                N = 0 if first and network.on_data else len(W)
-                x = np.empty((B, N), np.float32) if first else layers[-1].y
-                y = np.empty((B, len(b)), np.float32)
-                kind = KINDS[dense.activation]
-                layers.append(Layer(kind, W, b, dW, db, x, np.empty_like(x), y))
-        dh = np.empty_like(layers[len(model.encoder.layers) - 1].y)
-        images = np.empty(B * model.pixels, np.int32)
-        return tuple(layers), dh, images, np.empty(model.pixels + 1, np.int32)
+                N, M = model.params[f"{dense.name}.W"].shape
+                x, dx = y, da
+                if network is model.decoder and dense is network.layers[0]:
+                    x, dx = place(N), place(N)  # z
+                y, da = place(M), place(M)
+                table.append([KINDS[dense.activation], N, M, begin, x, dx, y, da])
+                begin += N * M + M
+        table[-1][-1] = y  # the loss turns logits into their gradient
+        return np.array(table, np.int64), np.empty(size, np.float32)

@@ -19,9 +19,23 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     fastmath, leave NaN and infinity their meaning. Where there is no place for numba's
     cache, the function is compiled anew in each process.
     """
-    compiled: Any = numba.njit(
-        nogil=True, error_model="numpy", fastmath={"contract", "reassoc"}
-    )(function)
+    return _compiled(function, parallel=False)
+
+
+def parallel_jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jit`, and numba's threads share the turns of its loops over `prange`."""
+    return _compiled(function, parallel=True)
+
+
+def _compiled(function: Callable[..., Any], *, parallel: bool) -> Callable[..., Any]:
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": {"contract", "reassoc"},
+        "parallel": parallel,
+        "no_cfunc_wrapper": True,  # for C to call, which nobody does
+    }
+    compiled: Any = numba.njit(**options)(function)
     # Without a home, numba would make a folder called "~" in the current one.
     placed = os.environ.get("NUMBA_CACHE_DIR") or os.path.expanduser("~") != "~"
     if placed and compiled is not function:  # as it is with NUMBA_DISABLE_JIT=1
@@ -63,6 +77,6 @@ def _stamp(folder: Path) -> tuple[tuple[str, float, int], ...]:
     """The time and size of each file with a kernel: what a cache was compiled from."""
     stamp = []
     for path in sorted(folder.glob("*.py")):
-        if b"@jit" in path.read_bytes():
+        if b"jit\ndef " in path.read_bytes():
             stamp.append((path.name, path.stat().st_mtime, path.stat().st_size))
     return tuple(stamp)

@@ -8,56 +8,14 @@ Shapes: B batch, N inputs, M outputs, D pixels, P parameters, S shards.
 """
 
 import math
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from .jit import jit
 from .ops import Array, activate, activation_slope
-from .pixels import ActivePixels, Input
-
-# ---- Sums over active pixels ---------------------------------------------------------
-
-
-@jit
-def list_images(columns, starts, images, image_starts):
-    """Transpose the list: pixel j is active in images[image_starts[j]:...[j + 1]]."""
-    image_starts[:] = 0
-    for a in range(columns.shape[0]):
-        image_starts[columns[a] + 1] += 1
-    for j in range(image_starts.shape[0] - 1):
-        image_starts[j + 1] += image_starts[j]
-    free = image_starts[:-1].copy()
-    for i in range(starts.shape[0] - 1):
-        for a in range(starts[i], starts[i + 1]):
-            j = columns[a]
-            images[free[j]] = i
-            free[j] += 1
-
-
-@jit
-def sum_rows(table, picks, starts, sums):
-    """sums[i] = the sum of table[picks[starts[i]:starts[i + 1]]], eight rows a pass."""
-    width = table.shape[1]
-    for i in range(sums.shape[0]):
-        total = sums[i]
-        total[:] = 0
-        a, stop = starts[i], starts[i + 1]
-        while a + 8 <= stop:
-            r0, r1 = table[picks[a]], table[picks[a + 1]]
-            r2, r3 = table[picks[a + 2]], table[picks[a + 3]]
-            r4, r5 = table[picks[a + 4]], table[picks[a + 5]]
-            r6, r7 = table[picks[a + 6]], table[picks[a + 7]]
-            for k in range(width):
-                left = (r0[k] + r1[k]) + (r2[k] + r3[k])
-                right = (r4[k] + r5[k]) + (r6[k] + r7[k])
-                total[k] += left + right
-            a += 8
-        while a < stop:
-            row = table[picks[a]]
-            for k in range(width):
-                total[k] += row[k]
-            a += 1
-
+from .pixels import ActivePixels, Input, list_images, sum_rows
 
 # ---- Dense layer ---------------------------------------------------------------------
 
@@ -289,22 +247,29 @@ def adam_update(
     number: a processor takes a hundred times as long for a subnormal one, and no weight
     can tell the difference.
     """
-    kind = params.dtype.type
+    constants = adam_constants(params.dtype, step, lr, beta1, beta2, eps)
+    _adam(params, grads, m, v, constants)
+
+
+def adam_constants(
+    dtype: np.dtype[Any], step: int, lr: float, beta1: float, beta2: float, eps: float
+) -> Array:
+    """What `adam_block` is to know of the step, in its dtype: shape (9,)."""
     scale1, scale2 = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-    _adam(
-        params, grads, m, v,
-        kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2),
-        kind(scale1), kind(scale2), kind(eps),
-        np.finfo(kind).tiny, kind(np.finfo(kind).tiny / min(scale1, 1.0)),
-    )  # fmt: skip
+    tiny = _smallest(dtype)
+    faded = tiny / min(scale1, 1.0)
+    numbers = beta1, 1 - beta1, beta2, 1 - beta2, scale1, scale2, eps, tiny, faded
+    return np.array(numbers, dtype)
+
+
+@cache
+def _smallest(dtype: np.dtype[Any]) -> float:
+    return float(np.finfo(dtype).tiny)
 
 
 @jit
-def _adam(
-    params, grads, m, v, beta1, rest1, beta2, rest2, scale1, scale2, eps, tiny, faded
-):
+def _adam(params, grads, m, v, constants):
     """A block at a time: the shards' gradients are summed in a buffer that L1 keeps."""
-    zero = params.dtype.type(0)
     size = params.shape[0]
     buffer = np.empty(1024, params.dtype)
     for start in range(0, size, 1024):
@@ -315,10 +280,18 @@ def _adam(
             shard = grads[s, start:stop]
             for i in range(g.shape[0]):
                 g[i] += shard[i]
-        p_, m_, v_ = params[start:stop], m[start:stop], v[start:stop]
-        for i in range(g.shape[0]):
-            first = beta1 * m_[i] + rest1 * g[i]
-            second = beta2 * v_[i] + rest2 * g[i] * g[i]
-            m_[i] = zero if abs(first) < faded else first  # a NaN stays a NaN
-            v_[i] = zero if second < tiny else second
-            p_[i] -= scale1 * m_[i] / (math.sqrt(v_[i]) * scale2 + eps)
+        adam_block(params[start:stop], g, m[start:stop], v[start:stop], constants)
+
+
+@jit
+def adam_block(p, g, m, v, constants):
+    """Adam's step for parameters p (P,) with the gradient g (P,)."""
+    beta1, rest1, beta2, rest2 = constants[0], constants[1], constants[2], constants[3]
+    scale1, scale2, eps = constants[4], constants[5], constants[6]
+    tiny, faded, zero = constants[7], constants[8], p.dtype.type(0)
+    for i in range(p.shape[0]):
+        first = beta1 * m[i] + rest1 * g[i]
+        second = beta2 * v[i] + rest2 * g[i] * g[i]
+        m[i] = zero if abs(first) < faded else first  # a NaN stays a NaN
+        v[i] = zero if second < tiny else second
+        p[i] -= scale1 * m[i] / (math.sqrt(v[i]) * scale2 + eps)

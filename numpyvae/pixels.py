@@ -5,9 +5,13 @@ Shapes: B batch, D pixels.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import ctypes
+from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import DTypeLike, NDArray
 
 from .jit import jit
@@ -39,19 +43,150 @@ def active_pixels(bits: NDArray[np.uint8]) -> ActivePixels:
     """List the pixels that are not 0; bits (B, D) uint8."""
     columns = np.empty(bits.size + 1, np.int32)
     starts = np.empty(len(bits) + 1, np.int32)
-    _list_active(bits, columns, starts)
+    list_rows(bits, np.arange(len(bits)), columns, starts)
     return ActivePixels(columns[: starts[-1]], starts, bits.shape[1])
 
 
+# ---- Listing -------------------------------------------------------------------------
+
+
+@intrinsic
+def _next(context: Any, function: Any, state: Any) -> Any:
+    """The next 32 bits: NumPy's C function, called at its address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.IntType(32), [place])
+        at, state = args
+        function = builder.inttoptr(at, kind.as_pointer())
+        return builder.call(function, [builder.inttoptr(state, place)])
+
+    return types.uint32(types.uintp, types.uintp), generate
+
+
 @jit
-def _list_active(bits, columns, starts):
+def list_rows(images, rows, columns, starts):
+    """`active_pixels` of some rows of a set of binary images, into given arrays."""
     total = 0
-    for i in range(bits.shape[0]):
+    for i in range(rows.shape[0]):
         starts[i] = total
-        for j in range(bits.shape[1]):
-            columns[total] = j  # written always, kept when the pixel is active
-            total += int(bits[i, j] != 0)
-    starts[bits.shape[0]] = total
+        total += _list_row(images[rows[i]], columns[total:])
+    starts[rows.shape[0]] = total
+
+
+@jit
+def draw_rows(images, rows, generator, noise, columns, starts):
+    """`list_rows` of grey images, binarized as datasets/binarize.py does it.
+
+    `generator` are two addresses, of a bit generator's state and of its function for 32
+    bits. NumPy makes two pixels' noise of them, the lower half first. `noise` is one
+    longer than all their pixels, for the last half.
+    """
+    state, next_uint32 = generator
+    D = images.shape[1]
+    touched = 0  # a row comes from memory while the noise of others is drawn
+    for i in range(rows.shape[0]):
+        for j in range(0, D, 64):
+            touched += images[rows[i], j]
+    for a in range(0, rows.shape[0] * D, 2):
+        bits = _next(next_uint32, state)
+        noise[a], noise[a + 1] = bits & 0xFFFF, bits >> 16
+    total = 0
+    for i in range(rows.shape[0]):
+        starts[i] = total
+        grey, own = images[rows[i]], noise[i * D : (i + 1) * D]
+        for j in range(D):
+            own[j] = own[j] < np.uint16(grey[j] * np.uint16(257))
+        total += _list_row(own, columns[total:])
+    starts[rows.shape[0]] = total
+    return touched
+
+
+@jit
+def _list_row(bits, columns):
+    total = 0
+    for j in range(bits.shape[0]):
+        columns[total] = j  # written always, kept when the pixel is active
+        total += int(bits[j] != 0)
+    return total
+
+
+def addresses(rng: np.random.Generator) -> tuple[int, int]:
+    """Of an rng's state and of its function for 32 bits, as `draw_rows` takes them."""
+    interface = rng.bit_generator.ctypes
+    function = ctypes.cast(interface.next_uint32, ctypes.c_void_p).value
+    assert function is not None
+    return interface.state_address, function
+
+
+# ---- Sums over active pixels ---------------------------------------------------------
+
+
+@jit
+def list_images(columns, starts, images, image_starts):
+    """Transpose the list: pixel j is active in images[image_starts[j]:...[j + 1]]."""
+    image_starts[:] = 0
+    for a in range(columns.shape[0]):
+        image_starts[columns[a] + 1] += 1
+    for j in range(image_starts.shape[0] - 1):
+        image_starts[j + 1] += image_starts[j]
+    free = image_starts[:-1].copy()
+    for i in range(starts.shape[0] - 1):
+        for a in range(starts[i], starts[i + 1]):
+            j = columns[a]
+            images[free[j]] = i
+            free[j] += 1
+
+
+@jit
+def part(n, s, S):
+    """The s-th of S nearly equal parts of range(n): where it begins and ends."""
+    return n * s // S, n * (s + 1) // S
+
+
+@jit
+def join_lists(images, image_starts, B, lo, hi, picks, starts):
+    """The lists of S shards' images as one of the batch's, for the pixels lo to hi.
+
+    Shapes: images (S, .), image_starts (S, D + 1), starts (hi - lo + 1,).
+    """
+    S, total = images.shape[0], 0
+    for j in range(lo, hi):
+        starts[j - lo] = total
+        for s in range(S):
+            first, _ = part(B, s, S)
+            for a in range(image_starts[s, j], image_starts[s, j + 1]):
+                picks[total] = first + images[s, a]
+                total += 1
+    starts[hi - lo] = total
+
+
+@jit
+def sum_rows(table, picks, starts, sums):
+    """sums[i] = the sum of table[picks[starts[i]:starts[i + 1]]], eight rows a pass."""
+    width = table.shape[1]
+    for i in range(sums.shape[0]):
+        total = sums[i]
+        total[:] = 0
+        a, stop = starts[i], starts[i + 1]
+        while a + 8 <= stop:
+            r0, r1 = table[picks[a]], table[picks[a + 1]]
+            r2, r3 = table[picks[a + 2]], table[picks[a + 3]]
+            r4, r5 = table[picks[a + 4]], table[picks[a + 5]]
+            r6, r7 = table[picks[a + 6]], table[picks[a + 7]]
+            for k in range(width):
+                left = (r0[k] + r1[k]) + (r2[k] + r3[k])
+                right = (r4[k] + r5[k]) + (r6[k] + r7[k])
+                total[k] += left + right
+            a += 8
+        while a < stop:
+            row = table[picks[a]]
+            for k in range(width):
+                total[k] += row[k]
+            a += 1
+
+
+# ---- Inputs --------------------------------------------------------------------------
 
 
 def rows_of(x: Input, rows: slice) -> Input:

@@ -23,8 +23,9 @@ from .datasets import Dataset
 from .datasets.binarize import Batches
 from .errors import ArgumentError, DivergedError
 from .evaluate import Evaluation, draw_input, evaluate
-from .fused import FusedShard, fits
+from .fused import FusedStep, fits
 from .models import VAE
+from .objectives import Elbo
 from .ops import Array
 from .optim import Adam
 from .settings import Settings
@@ -102,9 +103,9 @@ class Trainer:
         self.grads = np.empty((SHARDS, size), model.dtype)
         self.shard_grads = [model.params.like(grad) for grad in self.grads]
         self.workspaces = [Workspace() for _ in range(SHARDS)]
-        self.fused: list[FusedShard] = []
-        if self.batches.binary and not self.corruption and fits(model, objective):
-            self.fused = [FusedShard(model, grads) for grads in self.shard_grads]
+        plain = self.batches.binary and not self.corruption
+        self.fuses = plain and fits(model, objective)
+        self.fused: dict[int, FusedStep] = {}  # by the size of the batch
         self.parts = [_shard(size, s) for s in range(SHARDS)]
         self.records: list[EpochRecord] = []
         self.start, self.recon, self.kl, self.seconds = 0, 0.0, 0.0, 0.0
@@ -167,6 +168,9 @@ class Trainer:
         share = self.start / len(self.batches)
         objective = settings.objective(self.epoch + share)
         self.optimizer.lr = settings.learning_rate(self.epoch)
+        if self.fuses:
+            assert isinstance(objective, Elbo)
+            return self._fused_step(rows, objective)
 
         # An overflow is told below, once, as a DivergedError.
         @np.errstate(over="ignore", invalid="ignore")
@@ -178,10 +182,6 @@ class Trainer:
             eps = rng.standard_normal(
                 (len(shard) * objective.samples, model.latent), np.float32
             ).astype(model.dtype, copy=False)
-            if self.fused:
-                recon, kl = self.fused[s](x, eps, objective, len(rows))
-                if math.isfinite(recon + kl):
-                    return recon, kl, ""
             forward = model.forward(x, eps, array, objective, labels=labels, seen=seen)
             model.backward(
                 eps, forward, self.shard_grads[s], objective, len(rows), array
@@ -200,6 +200,26 @@ class Trainer:
         self._expect_finite(recon / len(rows), kl / len(rows), where)
         self.optimizer.advance()
         self.workers.map(update, SHARDS)
+        return recon, kl
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _fused_step(
+        self, rows: NDArray[np.int64], objective: Elbo
+    ) -> tuple[float, float]:
+        size = len(rows)
+        if size not in self.fused:
+            self.fused[size] = FusedStep(
+                self.model, self.batches, self.optimizer, self.shard_rngs, size,
+                self.workers.threads,
+            )  # fmt: skip
+        step = self.fused[size]
+        step.draw(rows)
+        recon, kl = step(objective)
+        if not math.isfinite(recon + kl):
+            shards = map(step.shard, range(SHARDS))
+            forwards = [self.model.forward(x, eps) for x, eps in shards]
+            where = (forward.first_overflow() for forward in forwards)
+            self._expect_finite(recon / size, kl / size, next(filter(None, where), ""))
         return recon, kl
 
     def run_epoch(

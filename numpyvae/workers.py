@@ -67,6 +67,11 @@ class Workers:
         sys.setswitchinterval(self._interval)
         self._limits.restore_original_limits()
 
+    @property
+    def threads(self) -> int:
+        """How many there are, with the caller's."""
+        return 1 + len(self._inboxes)
+
     def map(self, task: Callable[[int], Result], count: int) -> list[Result]:
         """[task(0), ..., task(count - 1)], in this order, when all have ended.
 
@@ -74,7 +79,7 @@ class Workers:
         error of a task is raised here, then.
         """
         outcomes: list[Any] = [None] * count
-        threads = 1 + len(self._inboxes)
+        threads = self.threads
 
         def run(first: int) -> None:
             for i in range(first, count, threads):

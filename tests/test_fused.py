@@ -6,19 +6,24 @@ hundred terms, a gradient entry as many, through at most seven layers.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import pytest
 from data import tiny
 from differences import Array, assert_close
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from numpyvae import VAE, blas, fused, train
+from numpyvae import VAE, blas, fused_kernels, parallel, train
+from numpyvae.datasets.binarize import Batches
 from numpyvae.errors import DivergedError
-from numpyvae.fused import FusedShard, fits
+from numpyvae.fused import FusedStep, fits
+from numpyvae.jit import jit
 from numpyvae.objectives import ELBO, Elbo, Iwae
+from numpyvae.optim import Adam, adam_update
 from numpyvae.pixels import active_pixels
 from numpyvae.settings import Settings
 from numpyvae.train import Trainer
@@ -43,22 +48,35 @@ def at_random(rng: np.random.Generator, *args: Any, **more: Any) -> VAE:
 # ---- The product ---------------------------------------------------------------------
 
 
+# Either side of what blas.py does in two halves, or the other way round.
+SIZES = st.tuples(*[st.integers(1, 40)] * 3) | st.sampled_from(
+    [(10, 50, 201), (10, 784, 200), (60, 70, 500), (64, 200, 157), (65, 200, 157)]
+)
+
+
 @needs_gemm
-@given(st.tuples(*[st.integers(1, 40)] * 3), st.integers(0, 2**32 - 1))
-def test_products_are_numpys(sizes: tuple[int, int, int], seed: int) -> None:
+@given(SIZES, st.integers(0, 3), st.integers(0, 2**32 - 1))
+def test_products_are_numpys(sizes: tuple[int, int, int], more: int, seed: int) -> None:
+    """Of parts of larger matrices, too."""
     rng, gemm = np.random.default_rng(seed), blas.find_gemm()
     m, k, n = sizes
-    a = rng.standard_normal((m, k), np.float32)
-    b = rng.standard_normal((k, n), np.float32)
-    want = a.astype(np.float64) @ b
-    for product, left, right in (
-        (blas.product, a, b),
-        (blas.product_of_transposed, np.ascontiguousarray(a.T), b),
-        (blas.product_with_transposed, a, np.ascontiguousarray(b.T)),
-    ):
-        c = np.full((m, n), np.nan, np.float32)
-        product(gemm, left, right, c)
-        assert_close(product.__name__, c, want, ROUNDING)
+
+    def draw(rows: int, columns: int) -> Array:
+        return rng.standard_normal((rows, columns + more), np.float32)[:, :columns]
+
+    def check(name: str, c: Array, a: Array, b: Array) -> None:
+        size = np.abs(a).astype(np.float64) @ np.abs(b)
+        assert_close(name, c / size, (a.astype(np.float64) @ b) / size, ROUNDING)
+
+    a, b = draw(m, k), draw(k, n)
+    a_turned, b_turned = draw(k, m), draw(n, k)
+    c, scratch = draw(m, n), np.empty(m * n, np.float32)
+    blas.product(gemm, a, b, c)
+    check("product", c, a, b)
+    blas.product_of_transposed(gemm, a_turned, b, c)
+    check("product_of_transposed", c, a_turned.T, b)
+    blas.product_with_transposed(gemm, a, b_turned, c, scratch)
+    check("product_with_transposed", c, a, b_turned.T)
 
 
 # ---- exp and tanh --------------------------------------------------------------------
@@ -67,11 +85,13 @@ def test_products_are_numpys(sizes: tuple[int, int, int], seed: int) -> None:
 @needs_gemm
 def test_exp_is_right_to_the_last_place() -> None:
     a = np.linspace(-87, 88, 40_001, dtype=np.float32)
-    found = np.array([fused.exp(x) for x in a])
+    found = np.array([fused_kernels.exp(x) for x in a])
     error = np.abs(found / np.exp(a.astype(np.float64)) - 1).max()
     assert error < 2 * np.finfo(np.float32).eps
     with np.errstate(over="ignore"):
-        ends = [fused.exp(np.float32(x)) for x in (-math.inf, 0, math.inf, math.nan)]
+        ends = [
+            fused_kernels.exp(np.float32(x)) for x in (-math.inf, 0, math.inf, math.nan)
+        ]
     assert 0 <= ends[0] < 2 * np.finfo(np.float32).tiny
     assert ends[1:3] == [1, math.inf]
     assert math.isnan(ends[3])
@@ -81,9 +101,12 @@ def test_exp_is_right_to_the_last_place() -> None:
 def test_tanh_is_right_to_the_last_places_near_0_as_well() -> None:
     a = np.concatenate([np.linspace(-20, 20, 20_001), np.geomspace(1e-20, 1, 20_001)])
     a = a.astype(np.float32)
-    found, want = np.array([fused.tanh(x) for x in a]), np.tanh(a.astype(np.float64))
+    found, want = (
+        np.array([fused_kernels.tanh(x) for x in a]),
+        np.tanh(a.astype(np.float64)),
+    )
     assert np.all(np.abs(found - want) <= 4 * np.finfo(np.float32).eps * np.abs(want))
-    ends = [fused.tanh(np.float32(x)) for x in (-math.inf, math.inf, math.nan)]
+    ends = [fused_kernels.tanh(np.float32(x)) for x in (-math.inf, math.inf, math.nan)]
     assert ends[:2] == [-1, 1]
     assert math.isnan(ends[2])
 
@@ -119,51 +142,126 @@ def test_it_is_the_reference(
         *args, decoder_hidden=decoder_hidden, dtype=np.float64, compiled=False,
         params=model.params.flat.astype(np.float64),
     )  # fmt: skip
-    bits = (rng.random((batch, pixels)) < 0.3).astype(np.uint8)
-    eps = rng.standard_normal((batch, latent), np.float32)
-    grads = model.params.like(np.full_like(model.params.flat, np.nan))
-    shard = FusedShard(model, grads)
-    recon, kl = shard(active_pixels(bits), eps, Elbo(beta), batch)
+    images = (rng.random((11, 1, pixels)) < 0.3) * np.uint8(255)
+    adam = Adam(model.params.flat, model.pairs)
+    batches, rngs = Batches(images, "threshold", rng), rng.spawn(2)
+    step = FusedStep(model, batches, adam, rngs, batch, threads=2)
+    rows, before = rng.integers(0, 11, batch), model.params.flat.copy()
+    step.draw(rows)
+    eps = np.concatenate([step.shard(s)[1] for s in range(2)])
+    recon, kl = step(Elbo(beta))
 
-    x, noise = bits.astype(np.float64), eps.astype(np.float64)
+    x, noise = batches.images[rows].astype(np.float64), eps.astype(np.float64)
     forward = reference.forward(x, noise, objective=Elbo(beta))
     _, wanted = reference.loss_and_gradient(x, noise, Elbo(beta))
     assert_close("recon", recon, forward.recon_sum, ROUNDING)
     assert_close("kl", kl, forward.kl_sum, ROUNDING)
-    for name, grad in grads.items():
-        size = max(1.0, float(np.abs(wanted.flat).max()))
+    size = max(1.0, float(np.abs(wanted.flat).max()))
+    for name, m in model.params.like(adam.m).items():  # (1 - beta1) g, after a step
+        grad = m.astype(np.float64) / (1 - adam.beta1)
         assert_close(name, grad / size, wanted[name] / size, ROUNDING)
-
-    before = grads.flat.tobytes()
-    assert shard(active_pixels(bits), eps, Elbo(beta), batch) == (recon, kl)
-    assert grads.flat.tobytes() == before
-
-
-@needs_gemm
-def test_a_shard_of_a_larger_batch_and_a_shorter_one(rng: np.random.Generator) -> None:
-    """The mean is over the whole batch; work arrays of another size are others."""
-    model = at_random(rng, 30, [7], 2)
-    grads = model.params.like(np.empty_like(model.params.flat))
-    shard = FusedShard(model, grads)
-    bits = (rng.random((8, 30)) < 0.4).astype(np.uint8)
-    eps = rng.standard_normal((8, 2), np.float32)
-    shard(active_pixels(bits), eps, ELBO, 8)
-    whole, parts = grads.flat.copy(), []
-    for part in (slice(0, 5), slice(5, 8)):
-        shard(active_pixels(bits[part]), eps[part], ELBO, 8)
-        parts.append(grads.flat.copy())
-    assert_close("gradient", parts[0] + parts[1], whole, ROUNDING)
+    params, m, v = before, np.zeros_like(before), np.zeros_like(before)
+    grad = (adam.m / np.float32(1 - adam.beta1))[None]
+    adam_update(params, grad, m, v, 1, adam.lr, adam.beta1, adam.beta2, adam.eps)
+    assert np.abs(model.params.flat - params).max() < 1e-4 * adam.lr + 2e-7
 
 
 @needs_gemm
-def test_a_shard_of_no_images_has_a_gradient_of_zeros() -> None:
-    """The first of a last batch of one image."""
-    model = VAE(30, [7], 2)
-    grads = model.params.like(np.full_like(model.params.flat, np.nan))
-    nobody, no_eps = np.zeros((0, 30), np.uint8), np.zeros((0, 2), np.float32)
-    told = FusedShard(model, grads)(active_pixels(nobody), no_eps, ELBO, 1)
-    assert told == (0, 0)
-    assert not grads.flat.any()
+@pytest.mark.parametrize("pixels", [1, 48, 51])
+@pytest.mark.parametrize("how", ["dynamic", "static", "threshold"])
+def test_it_draws_what_others_draw(how: str, pixels: int) -> None:
+    """And leaves the generators as they do: a run may go on either way."""
+    grey = np.random.default_rng(2).integers(0, 256, (30, 1, pixels)).astype(np.uint8)
+    batches = Batches(grey, how, np.random.default_rng(3))
+    model = VAE(pixels, [7], 3)
+    adam = Adam(model.params.flat, model.pairs)
+    rngs, others = (np.random.default_rng(5).spawn(2) for _ in range(2))
+    step = FusedStep(model, batches, adam, rngs, 9, threads=2)
+    for k in range(3):
+        rows = np.random.default_rng(k).integers(0, 30, 9)
+        step.draw(rows)
+        for s, part in enumerate((rows[:4], rows[4:])):
+            want = active_pixels(batches.rows(part, others[s]))
+            x, eps = step.shard(s)
+            assert np.array_equal(x.starts, want.starts)
+            assert np.array_equal(x.columns, want.columns)
+            noise = others[s].standard_normal((len(part), 3), np.float32)
+            assert np.array_equal(eps, noise)
+    for rng, other in zip(rngs, others, strict=True):
+        assert rng.bit_generator.state == other.bit_generator.state
+
+
+@needs_gemm
+def test_a_batch_of_one_image() -> None:
+    """The first of two shards has none."""
+    both = []
+    for compiled in (True, False):
+        model = VAE(48, [16], 3, compiled=compiled)
+        with Workers(2) as workers:
+            trainer = Trainer(model, DATA, Settings(), workers)
+            both.append(trainer.step(np.array([3])))
+    np.testing.assert_allclose(*both, rtol=1e-5)
+
+
+@needs_gemm
+def test_the_bits_do_not_depend_on_the_threads() -> None:
+    params = []
+    for threads in (1, 2, 3):
+        model = VAE(48, [16, 5], 3)
+        with Workers(threads) as workers:
+            trainer = Trainer(model, DATA, Settings(), workers)
+            for i in range(4):
+                trainer.step(np.arange(i, i + 31))
+        params.append(model.params.flat.tobytes())
+    assert len(set(params)) == 1
+
+
+# ---- The threads ---------------------------------------------------------------------
+
+
+class Counts(NamedTuple):
+    """Work of another kind than a step's."""
+
+    counts: NDArray[np.int64]
+    by: float
+
+
+@jit
+def add(turn, work):  # type: ignore[no-untyped-def]
+    work.counts[turn] += work.by * (turn + 1)
+
+
+@needs_gemm
+@pytest.mark.parametrize("threads", [1, 2, 1000])
+@pytest.mark.parametrize("turns", [0, 1, 2, 7])
+def test_every_turn_is_taken_once(turns: int, threads: int) -> None:
+    before = numba.get_num_threads()
+    work = Counts(np.zeros(turns, np.int64), 2.0)
+    for _ in range(3):
+        parallel.share(parallel.address(add, work), work, turns, threads)
+    assert work.counts.tolist() == [6 * (turn + 1) for turn in range(turns)]
+    assert numba.get_num_threads() == before
+
+
+@needs_gemm
+def test_a_forked_process_does_not_touch_the_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert fits(VAE(48, [16], 3), ELBO)
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    assert not fits(VAE(48, [16], 3), ELBO)
+
+
+@needs_gemm
+def test_threads_that_are_slow_to_meet_are_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("numba.threading_layer", lambda: "workqueue")
+    parallel.owner.cache_clear()
+    assert not fits(VAE(48, [16], 3), ELBO)
+    monkeypatch.undo()
+    parallel.owner.cache_clear()
+    assert fits(VAE(48, [16], 3), ELBO)
 
 
 # ---- In training ---------------------------------------------------------------------
@@ -214,9 +312,9 @@ def test_other_models_take_the_general_way(
     model = make()
     with Workers(1) as workers:
         trainer = Trainer(model, DATA, Settings(**settings), workers)
-        assert trainer.fused == []
+        assert not trainer.fuses
         trainer.step(np.arange(5))
-        assert Trainer(VAE(48, [16], 3), DATA, Settings(), workers).fused
+        assert Trainer(VAE(48, [16], 3), DATA, Settings(), workers).fuses
 
 
 def test_the_objective_alone_can_rule_it_out() -> None:

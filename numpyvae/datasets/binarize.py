@@ -52,18 +52,18 @@ class Batches:
                 "expected (N, H, W) of uint8 with N at least 1"
             )
         self.binary = how != "none"
-        self._drawn_anew = how == "dynamic"
-        self._images = images.reshape(len(images), -1)
+        self.drawn_anew = how == "dynamic"
+        self.images = images.reshape(len(images), -1)
         if how in ("static", "threshold"):
-            self._images = binarize(self._images, how, rng)
+            self.images = binarize(self.images, how, rng)
 
     def __len__(self) -> int:
         """N, the number of images."""
-        return len(self._images)
+        return len(self.images)
 
     def rows(
         self, rows: NDArray[np.int64] | slice, rng: np.random.Generator
     ) -> NDArray[np.uint8]:
         """The images `rows`: zeros and ones, or greys 0..255 for `none`; (B, D)."""
-        images = self._images[rows]
-        return binarize(images, "dynamic", rng) if self._drawn_anew else images
+        images = self.images[rows]
+        return binarize(images, "dynamic", rng) if self.drawn_anew else images

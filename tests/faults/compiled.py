@@ -10,18 +10,20 @@ MANY = "test_kernels.py::test_active_pixels_of_empty_and_full_images"
 ENDS = "test_kernels.py::test_dense_at_the_ends_of_the_line"
 FILE = "kernels.py"
 
+ROW = "        total += _list_row(images[rows[i]], columns[total:])\n"
+
 LISTED = (
     Fault(
         "last pixel never active",
         "pixels.py",
-        {"for j in range(bits.shape[1]):": "for j in range(bits.shape[1] - 1):"},
+        {"for j in range(bits.shape[0]):": "for j in range(bits.shape[0] - 1):"},
         "off by one; MNIST's border is black, which hides it",
         tests=LISTS,
     ),
     Fault(
         "first pixel never active",
         "pixels.py",
-        {"for j in range(bits.shape[1]):": "for j in range(1, bits.shape[1]):"},
+        {"for j in range(bits.shape[0]):": "for j in range(1, bits.shape[0]):"},
         "counted from 1; MNIST's border is black, which hides it",
         tests=LISTS,
     ),
@@ -35,48 +37,50 @@ LISTED = (
     Fault(
         "last image's list is empty",
         "pixels.py",
-        {"starts[bits.shape[0]] = total": "starts[bits.shape[0]] = starts[-2]"},
+        {
+            f"{ROW}    starts[rows.shape[0]] = total": f"{ROW}    starts[-1] = starts[-2]"
+        },
         "the closing entry of a list of starts",
         tests=LISTS,
     ),
     Fault(
         "last pixel's images not counted",
-        FILE,
+        "pixels.py",
         {"range(image_starts.shape[0] - 1)": "range(image_starts.shape[0] - 2)"},
         "a running sum that stops one early",
         tests=DENSE,
     ),
     Fault(
         "last row of the tail lost",
-        FILE,
+        "pixels.py",
         {"while a < stop:": "while a < stop - 1:"},
         "eight rows a pass, then the rest but one",
         tests=DENSE,
     ),
     Fault(
         "the tail forgotten",
-        FILE,
+        "pixels.py",
         {"while a < stop:": "while a < 0:"},
         "right whenever the count is a multiple of 8",
         tests=DENSE,
     ),
     Fault(
         "row 7 is row 6",
-        FILE,
+        "pixels.py",
         {"table[picks[a + 7]]": "table[picks[a + 6]]"},
         "eight copies of a line, one not edited",
         tests=DENSE,
     ),
     Fault(
         "a row in two passes",
-        FILE,
+        "pixels.py",
         {"a += 8": "a += 7"},
         "the step of an unrolled loop",
         tests=DENSE,
     ),
     Fault(
         "sums added to a stale buffer",
-        FILE,
+        "pixels.py",
         {"total[:] = 0": "total[:] += 0"},
         "right with a new array of zeros, not with last step's",
         tests=DENSE,

@@ -167,8 +167,8 @@ COMPILED = (
         "compiled eps inside the root",
         "kernels.py",
         {
-            "(math.sqrt(v_[i]) * scale2 + eps)": (
-                "math.sqrt(v_[i] * scale2 * scale2 + eps)"
+            "(math.sqrt(v[i]) * scale2 + eps)": (
+                "math.sqrt(v[i] * scale2 * scale2 + eps)"
             )
         },
         "one root saved",
@@ -177,7 +177,7 @@ COMPILED = (
     Fault(
         "compiled v made from m",
         "kernels.py",
-        {"second = beta2 * v_[i]": "second = beta2 * m_[i] * m_[i]"},
+        {"second = beta2 * v[i]": "second = beta2 * m[i] * m[i]"},
         "a line copied from the one above",
         tests=STEPS,
     ),
@@ -185,7 +185,7 @@ COMPILED = (
         "eps scaled with v",
         "kernels.py",
         {
-            "(math.sqrt(v_[i]) * scale2 + eps)": "((math.sqrt(v_[i]) + eps) * scale2)",
+            "(math.sqrt(v[i]) * scale2 + eps)": "((math.sqrt(v[i]) + eps) * scale2)",
         },
         "the form of Kingma & Ba's last paragraph, with the eps of the first",
         tests=STEPS,

@@ -46,13 +46,13 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("gaussian.py", "Z = L.shape[1]", "1 -> 2, column 16"): "L is square.",
     (
         "kernels.py",
-        "m_[i] = zero if abs(first) < faded else first  # a NaN stays a NaN",
-        "< -> <=, column 39",
+        "m[i] = zero if abs(first) < faded else first  # a NaN stays a NaN",
+        "< -> <=, column 34",
     ): SMALLEST,
     (
         "kernels.py",
-        "v_[i] = zero if second < tiny else second",
-        "< -> <=, column 35",
+        "v[i] = zero if second < tiny else second",
+        "< -> <=, column 30",
     ): SMALLEST,
     (
         "conv_kernels.py",
@@ -138,8 +138,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "columns = np.empty(bits.size + 1, np.int32)",
         "1 -> 2, column 35",
     ): LONGER,
-    ("kernels.py", "while a + 8 <= stop:", "<= -> <, column 20"): TAIL,
-    ("kernels.py", "while a + 8 <= stop:", "8 -> 9, column 18"): TAIL,
+    ("pixels.py", "while a + 8 <= stop:", "<= -> <, column 20"): TAIL,
+    ("pixels.py", "while a + 8 <= stop:", "8 -> 9, column 18"): TAIL,
     (
         "kernels.py",
         "y[i, k] = zero if a <= zero else a  # a NaN stays a NaN",

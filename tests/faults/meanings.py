@@ -9,6 +9,7 @@ KL = "return (mu * mu + np.expm1(logvar) - logvar).sum(axis=1) / 2"
 DKL = "return dkl[:, None] * mu, dkl[:, None] * np.expm1(logvar) / 2"
 NLL = '(activate(logits, "softplus") - x * logits).sum(axis=1)'
 DLOGITS = "return dnll[:, None] * (p - x)"
+RAISE = "\n            raise DivergedError("
 GUARD = "        self._expect_finite(recon / len(rows), kl / len(rows), where)"
 UPDATE = "        self.optimizer.advance()\n        self.workers.map(update, SHARDS)"
 
@@ -260,7 +261,11 @@ NUMBERS = (
     Fault(
         "divergence test misses NaN",
         "train.py",
-        {"if not math.isfinite(recon + kl):": "if abs(recon + kl) == math.inf:"},
+        {
+            f"if not math.isfinite(recon + kl):{RAISE}": (
+                f"if abs(recon + kl) == math.inf:{RAISE}"
+            )
+        },
         "NaN is not infinite",
     ),
     Fault(

@@ -387,8 +387,8 @@ DATA = (
         "static drawn anew",
         "datasets/binarize.py",
         {
-            'self._drawn_anew = how == "dynamic"': (
-                'self._drawn_anew = how in ("dynamic", "static")'
+            'self.drawn_anew = how == "dynamic"': (
+                'self.drawn_anew = how in ("dynamic", "static")'
             ),
             'if how in ("static", "threshold"):': 'if how == "threshold":',
         },
@@ -398,7 +398,7 @@ DATA = (
         "dynamic drawn once",
         "datasets/binarize.py",
         {
-            'self._drawn_anew = how == "dynamic"': "self._drawn_anew = False",
+            'self.drawn_anew = how == "dynamic"': "self.drawn_anew = False",
             'if how in ("static", "threshold"):': "if self.binary:",
         },
         "binarized when loaded; it overfits and nobody knows why",

@@ -1,0 +1,133 @@
+"""The loops of a step of fused.py: float32, and vectorized with exp and tanh in them.
+
+kernels.py has their like for any float; NumPy's exp stands between its loops. The text
+to read is ops.py, gaussian.py and likelihoods.py.
+
+Shapes: B batch, M outputs of a layer, Z latents, D pixels.
+"""
+
+import math
+
+import numpy as np
+
+from .jit import jit
+
+IDENTITY, RELU, TANH = 0, 1, 2
+KINDS = {"identity": IDENTITY, "relu": RELU, "tanh": TANH}
+
+# ---- Functions of one number, which a loop over them vectorizes ----------------------
+
+# exp(r) = 1 + r + r^2 P(r) for |r| <= log(2) / 2, to a unit in the last place.
+LOG2E, LOG2_HIGH, LOG2_LOW = map(np.float32, (1.44269504, 0.693359375, -2.12194440e-4))
+P0, P1, P2, P3, P4, P5 = map(
+    np.float32,
+    (1.9875691e-4, 1.3981999e-3, 8.3334519e-3, 4.1665796e-2, 1.6666665e-1, 0.5),
+)
+# tanh(a) = a T(a^2) for |a| < 1/4: the first terms of its series.
+T1, T2, T3, T4 = map(np.float32, (-1 / 3, 2 / 15, -17 / 315, 62 / 2835))
+ZERO, HALF, ONE, TWO = map(np.float32, (0, 0.5, 1, 2))
+LEAST, MOST = np.float32(-87), np.float32(88)  # where exp leaves the normal numbers
+SMALL = np.float32(1 / 16)
+
+
+@jit
+def exp(a):
+    """exp(a), as 2^n exp(r); 2^n is made of its bits. What overflows is infinite."""
+    x = min(max(a, LEAST), MOST)
+    n = np.floor(x * LOG2E + HALF)
+    r = x - n * LOG2_HIGH - n * LOG2_LOW
+    p = ((((P0 * r + P1) * r + P2) * r + P3) * r + P4) * r + P5
+    power = np.int32((np.int32(n) + 127) << 23).view(np.float32)
+    return (p * r * r + r + ONE) * power if a <= MOST else a * a
+
+
+@jit
+def tanh(a):
+    """tanh(a), by its series near 0, where 1 - exp(-2|a|) would lose its digits."""
+    s, e = a * a, exp(-TWO * abs(a))
+    near = a * (ONE + s * (T1 + s * (T2 + s * (T3 + s * T4))))
+    far = (ONE - e) / (ONE + e)
+    return near if s < SMALL else (far if a > ZERO else -far)
+
+
+# ---- The loops -----------------------------------------------------------------------
+
+
+@jit
+def add_bias_and_activate(y, b, kind):
+    """y = f(y + b)."""
+    for i in range(y.shape[0]):
+        if kind == RELU:
+            for k in range(y.shape[1]):
+                a = y[i, k] + b[k]
+                y[i, k] = ZERO if a <= ZERO else a  # a NaN stays a NaN
+        elif kind == TANH:
+            for k in range(y.shape[1]):
+                y[i, k] = tanh(y[i, k] + b[k])
+        else:
+            for k in range(y.shape[1]):
+                y[i, k] += b[k]
+
+
+@jit
+def through_activation(dy, y, kind):
+    """dy becomes da = dy f'(a)."""
+    for i in range(y.shape[0]):
+        if kind == RELU:
+            for k in range(y.shape[1]):
+                dy[i, k] = dy[i, k] if y[i, k] > ZERO else ZERO
+        elif kind == TANH:
+            for k in range(y.shape[1]):
+                dy[i, k] *= ONE - y[i, k] * y[i, k]
+
+
+@jit
+def sample(h, eps, z):
+    """z = mu + sigma eps; the KL, summed over the images (Eq. 9.3, 8.4)."""
+    Z, kl = z.shape[1], 0.0
+    for i in range(z.shape[0]):
+        for j in range(Z):
+            mu, logvar = h[i, j], h[i, Z + j]
+            z[i, j] = mu + math.exp(HALF * logvar) * eps[i, j]
+            kl += mu * mu + math.expm1(logvar) - logvar
+    return kl / 2
+
+
+@jit
+def through_sample(dz, h, eps, weight, dh):
+    """dh = (dmu, dlogvar) from dz and `weight` times the KL (Eq. 10.4)."""
+    Z = dz.shape[1]
+    for i in range(dz.shape[0]):
+        for j in range(Z):
+            mu, logvar = h[i, j], h[i, Z + j]
+            noise = math.exp(HALF * logvar) * eps[i, j]
+            dh[i, j] = dz[i, j] + weight * mu
+            dh[i, Z + j] = HALF * (dz[i, j] * noise + weight * math.expm1(logvar))
+
+
+@jit
+def bernoulli(logits, b, columns, starts, weight, e):
+    """The loss of logits + b, summed; `logits` become `weight` times its gradient.
+
+    Shapes: logits (B, D), b (D,); `e` (D,) is for exp(-|l|).
+    As in kernels.py, log(1 + e) is summed as the log of a product (Eq. 11.2, 11.3).
+    """
+    nll, width = 0.0, logits.shape[1]
+    for i in range(logits.shape[0]):
+        row, active = logits[i], columns[starts[i] : starts[i + 1]]
+        for j in range(width):
+            row[j] += b[j]
+            e[j] = exp(-abs(row[j]))
+        for a in range(active.shape[0]):
+            nll -= row[active[a]]
+        for start in range(0, width, 64):
+            product, positive = ONE, ZERO
+            for j in range(start, min(start + 64, width)):
+                product *= ONE + e[j]
+                positive += max(row[j], ZERO)
+            nll += math.log(product) + positive
+        for j in range(width):
+            row[j] = weight * ((ONE if row[j] > ZERO else e[j]) / (ONE + e[j]))
+        for a in range(active.shape[0]):
+            row[active[a]] -= weight
+    return nll

@@ -1,0 +1,77 @@
+"""Turns of a compiled function, shared out among the threads that numba keeps.
+
+They wait for the next turns without sleeping, so it takes microseconds to begin. The
+function is called at its address: compiled into the loop, it would be compiled again
+for each loop that calls it, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+from numba import config, get_num_threads, prange, set_num_threads, types
+from numba.extending import intrinsic
+
+from .jit import parallel_jit
+
+
+@cache
+def owner() -> int | None:
+    """The process whose the threads are; None if they are not OpenMP's or TBB's.
+
+    numba's own ("workqueue") are slow to meet, and end the process when two threads of
+    Python's call them at once; OpenMP's end it when they are called after a fork.
+    """
+    get_num_threads()  # only now does numba choose
+    quick = numba.threading_layer() in ("omp", "tbb")
+    return os.getpid() if quick else None
+
+
+def address(function: Callable[..., Any], work: tuple[Any, ...]) -> int:
+    """Where the code of function(turn, work) begins; compiles it if need be.
+
+    It must not raise: nobody would hear of it.
+    """
+    kinds = types.int64, numba.typeof(work)
+    compiled: Any = function
+    compiled.compile(kinds)
+    code = compiled.overloads[kinds]
+    place: int = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+    return place
+
+
+def share(address: int, work: tuple[Any, ...], turns: int, threads: int) -> None:
+    """Call what is at `address` for each turn of range(turns), on so many threads."""
+    before = get_num_threads()
+    most: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    set_num_threads(min(threads, most))
+    try:
+        _share(address, work, turns)
+    finally:
+        set_num_threads(before)
+
+
+@parallel_jit
+def _share(address, work, turns):
+    for turn in prange(turns):
+        _call(address, turn, work)
+
+
+@intrinsic
+def _call(context: Any, address: Any, turn: Any, work: Any) -> Any:
+    """The function at an address, as numba calls its own."""
+    kinds, nothing = (types.int64, work), types.none
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        convention = context.call_conv
+        kind = convention.get_function_type(nothing, kinds)
+        function = builder.inttoptr(args[0], kind.as_pointer())
+        turn = context.cast(builder, args[1], signature.args[1], types.int64)
+        convention.call_function(builder, function, nothing, kinds, [turn, args[2]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, turn, work), generate
