@@ -38,7 +38,9 @@ LISTED = (
         "last image's list is empty",
         "pixels.py",
         {
-            f"{ROW}    starts[rows.shape[0]] = total": f"{ROW}    starts[-1] = starts[-2]"
+            f"{ROW}    starts[rows.shape[0]] = total": (
+                f"{ROW}    starts[-1] = starts[-2]"
+            )
         },
         "the closing entry of a list of starts",
         tests=LISTS,
