@@ -15,15 +15,16 @@ from tqdm import tqdm
 from .arguments import expect_labels
 from .datasets.binarize import Batches
 from .datasets.corrupt import Corruption
+from .fused_likelihood import FusedLikelihood, fits
 from .models import VAE
 from .objectives import Elbo
 from .ops import Array
-from .pixels import Input, rows_of
+from .pixels import ActivePixels, Input, rows_of
 from .workers import Workers
 from .workspace import Workspace
 
 BLOCK = 500  # images that are drawn from one generator
-CHUNK = 250  # samples of an image that are decoded at once
+CHUNK = 500  # samples of an image that are decoded at once
 STREAM = 1  # beside the seed: noise of its own, not training's
 SAMPLED = Elbo(kl="sampled")
 NONE = Corruption("none", 0)
@@ -109,25 +110,32 @@ def likelihood(
         total=len(images), unit="image", leave=False, disable=None if progress else True
     )
 
-    def estimate_image(n: int) -> None:
-        array, rng = Workspace(), np.random.default_rng([seed, STREAM, n])
+    def estimate(n: int, array: Workspace, fused: FusedLikelihood | None) -> float:
+        rng, logs = np.random.default_rng([seed, STREAM, n]), np.empty(samples)
         _, x, given = blocks[n // BLOCK]
         one = slice(n % BLOCK, n % BLOCK + 1)
         x, label = rows_of(x, one), given["labels"]
         label = None if label is None else label[one]
-        logs = np.empty(samples)
         for start in range(0, samples, CHUNK):
             k = min(CHUNK, samples - start)
             eps = rng.standard_normal((k, model.latent), np.float32)
             eps = eps.astype(model.dtype, copy=False)
-            forward = model.forward(x, eps, array, SAMPLED, labels=label)
-            logs[start : start + k] = -(forward.recon + forward.kl)  # Eq. 15.1
+            if fused and isinstance(x, ActivePixels):
+                logs[start : start + k] = fused.log_weights(x, eps)
+            else:
+                forward = model.forward(x, eps, array, SAMPLED, labels=label)
+                logs[start : start + k] = -(forward.recon + forward.kl)  # Eq. 15.1
         peak = logs.max()
-        nlls[n] = -peak - np.log(np.exp(logs - peak).mean())
-        bar.update()
+        return float(-peak - np.log(np.exp(logs - peak).mean()))
+
+    def estimate_some(first: int) -> None:
+        array, fused = Workspace(), FusedLikelihood(model) if fits(model) else None
+        for n in range(first, len(images), workers.threads):
+            nlls[n] = estimate(n, array, fused)
+            bar.update()
 
     with bar:
-        workers.map(estimate_image, len(images))
+        workers.map(estimate_some, workers.threads)
     return Likelihood(float(nlls.mean()), float(nlls.std() / np.sqrt(len(nlls))))
 
 

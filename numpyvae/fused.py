@@ -29,10 +29,12 @@ from .blas import find_gemm, product, product_of_transposed, product_with_transp
 from .datasets.binarize import Batches
 from .fused_kernels import (
     KINDS,
+    LANES,
     ZERO,
     add_bias_and_activate,
     bernoulli,
     sample,
+    suits,
     through_activation,
     through_sample,
 )
@@ -70,14 +72,11 @@ class Work(NamedTuple):
     table: NDArray[np.int64]  # (L, 8), see `_layer`
     split: int  # the number of the encoder's layers
     params: Array  # (P,)
-    grads: Array  # (S, .), the gradients of one layer's part at a time
     m: Array  # (P,)
     v: Array  # (P,)
     values: Array  # what layers compute: x, dx, y, da
-    weight: np.float32  # the derivative of the loss by that of an image
-    beta: Array  # (1,)
-    scratch: Array  # (S, .), for a dx
-    exps: Array  # (S, D)
+    weights: Array  # (2,), the loss's derivatives by an image's recon and KL
+    scratch: Array  # (S, .), for what is used at once
     sums: NDArray[np.float64]  # (S, 2), of recon and KL
     pixel_images: NDArray[np.int32]  # (S, .) and
     pixel_starts: NDArray[np.int32]  # (S, D + 1): each pixel's images
@@ -144,6 +143,7 @@ def _differentiate(s, w):
     lo, hi = part(w.eps.shape[0], s, w.sums.shape[0])
     eps, starts = w.eps[lo:hi], w.starts[s, : hi - lo + 1]
     columns, last = w.columns[s, : starts[hi - lo]], w.table.shape[0] - 1
+    scratch = w.scratch[s]
     layer, recon, kl = _layer(w, last), 0.0, 0.0
     for i in range(last + 1):
         before, layer = layer, _layer(w, i)
@@ -157,17 +157,17 @@ def _differentiate(s, w):
         if i < last:
             add_bias_and_activate(y, layer.b, layer.kind)
         else:
-            recon = bernoulli(y, layer.b, columns, starts, w.weight, w.exps[s])
+            recon = bernoulli(y, layer.b, columns, starts, w.weights[0], scratch)
     w.sums[s, 0], w.sums[s, 1] = recon, kl
     list_images(columns, starts, w.pixel_images[s], w.pixel_starts[s])
     for i in range(last, -1, -1):
         after, layer = layer, _layer(w, i)
         dx, y, da = layer.dx[lo:hi], layer.y[lo:hi], layer.da[lo:hi]
         if i == w.split - 1:
-            through_sample(after.dx[lo:hi], y, eps, w.weight * w.beta[0], da)
+            through_sample(after.dx[lo:hi], y, eps, w.weights[1], da)
         through_activation(da, y, layer.kind)
         if i > 0:
-            product_with_transposed(w.gemm, da, layer.W, dx, w.scratch[s])
+            product_with_transposed(w.gemm, da, layer.W, dx, scratch)
 
 
 @jit
@@ -181,28 +181,25 @@ def _update(s, w):
         layer = _layer(w, i)
         N, M = layer.W.shape
         lo, hi = part(N, s, S)
-        dW = _matrix(w.grads[s], 0, hi - lo, M)
+        dW = w.scratch[s, : (hi - lo) * M]
+        rows = dW.reshape(hi - lo, M)
         if i == 0:
             join_lists(w.pixel_images, w.pixel_starts, B, lo, hi, w.picks[s],
                        w.pick_starts[s])  # fmt: skip
-            sum_rows(layer.da, w.picks[s], w.pick_starts[s], dW)
+            sum_rows(layer.da, w.picks[s], w.pick_starts[s], rows)
         else:
-            product_of_transposed(w.gemm, layer.x[:, lo:hi], layer.da, dW)
-        _adam(w, s, layer.begin + lo * M, layer.begin + hi * M)
+            product_of_transposed(w.gemm, layer.x[:, lo:hi], layer.da, rows)
+        lo, hi = layer.begin + lo * M, layer.begin + hi * M
+        adam_block(w.params[lo:hi], dW, w.m[lo:hi], w.v[lo:hi], w.constants)
         lo, hi = part(M, s, S)
-        db = w.grads[s, : hi - lo]
+        db = w.scratch[s, : hi - lo]
         db[:] = ZERO
         for j in range(B):
             da = layer.da[j, lo:hi]
             for k in range(hi - lo):
                 db[k] += da[k]
-        _adam(w, s, layer.begin + N * M + lo, layer.begin + N * M + hi)
-
-
-@jit
-def _adam(w, s, lo, hi):
-    grads = w.grads[s, : hi - lo]
-    adam_block(w.params[lo:hi], grads, w.m[lo:hi], w.v[lo:hi], w.constants)
+        lo, hi = layer.begin + N * M + lo, layer.begin + N * M + hi
+        adam_block(w.params[lo:hi], db, w.m[lo:hi], w.v[lo:hi], w.constants)
 
 
 # ---- For the trainer -----------------------------------------------------------------
@@ -211,13 +208,8 @@ def _adam(w, s, lo, hi):
 def fits(model: VAE, objective: Objective) -> bool:
     """Whether batches of binary images can take their step here."""
     return (
-        model.compiled
-        and model.dtype == np.float32
-        and model.activation in KINDS
-        and not model.channels
-        and not model.classes
+        suits(model)
         and model.posterior.name == "diagonal"
-        and model.likelihood.name == "bernoulli"
         and isinstance(objective, Elbo)
         and objective.kl == "closed"
         and objective.samples == 1
@@ -249,8 +241,8 @@ class FusedStep:
         rows = -(-size // S)
         pixels, own_pixels = rows * D + 1, -(-D // S)
         table, values = self._lay_out(size)
-        widest = max(N for N in table[1:, 1])
-        largest = max(-(-N // S) * M for N, M in table[:, 1:3])
+        parts = [-(-N // S) * M for N, M in table[:, 1:3]]  # of a dW
+        largest = max(*parts, *(rows * table[1:, 1]), D + LANES)
 
         def ints(*shape: int) -> NDArray[np.int32]:
             return np.empty(shape, np.int32)
@@ -270,14 +262,11 @@ class FusedStep:
             table=table,
             split=len(model.encoder.layers),
             params=model.params.flat,
-            grads=floats(S, largest),
             m=optimizer.m,
             v=optimizer.v,
             values=values,
-            weight=np.float32(1 / size),
-            beta=floats(1),
-            scratch=floats(S, rows * widest),
-            exps=floats(S, D),
+            weights=floats(2),
+            scratch=floats(S, largest),
             sums=np.empty((S, 2)),
             pixel_images=ints(S, pixels),
             pixel_starts=ints(S, D + 1),
@@ -312,7 +301,7 @@ class FusedStep:
         If the sums are not finite, nothing else happens.
         """
         w, adam = self.work, self.optimizer
-        w.beta[0] = objective.beta
+        w.weights[:] = 1 / len(w.rows), objective.beta / len(w.rows)
         self._share(self._addresses[1])
         recon, kl = map(float, w.sums.sum(axis=0))
         if math.isfinite(recon + kl):

@@ -11,9 +11,24 @@ import math
 import numpy as np
 
 from .jit import jit
+from .models import VAE
 
 IDENTITY, RELU, TANH = 0, 1, 2
 KINDS = {"identity": IDENTITY, "relu": RELU, "tanh": TANH}
+LANES = 128  # the numbers that a Bernoulli loss keeps beside exp(-|l|)
+
+
+def suits(model: VAE) -> bool:
+    """Whether these loops are all that a model's layers and its likelihood need."""
+    return (
+        model.compiled
+        and model.dtype == np.float32
+        and model.activation in KINDS
+        and not model.channels
+        and not model.classes
+        and model.likelihood.name == "bernoulli"
+    )
+
 
 # ---- Functions of one number, which a loop over them vectorizes ----------------------
 
@@ -106,28 +121,74 @@ def through_sample(dz, h, eps, weight, dh):
 
 
 @jit
-def bernoulli(logits, b, columns, starts, weight, e):
+def _exps(row, b, e):
+    """row += b, and e = exp(-|row|)."""
+    for j in range(row.shape[0]):
+        row[j] += b[j]
+        e[j] = exp(-abs(row[j]))
+
+
+@jit
+def _softplus(row, e, lanes):
+    """The sum of log(1 + exp(l)) over a row of logits l, from e = exp(-|l|) (Eq. 11.2).
+
+    The logs of products, as in kernels.py. 64 products side by side, which the loop
+    vectorizes, have 8 terms each, and 8 of them make one; so none exceeds 2^64.
+    """
+    total, width = 0.0, row.shape[0]
+    products, positives = lanes[:64], lanes[64:]
+    for begin in range(0, width, 512):
+        products[:] = ONE
+        positives[:] = ZERO
+        for start in range(begin, min(begin + 512, width), 64):
+            stop = min(start + 64, width)
+            logits, terms = row[start:stop], e[start:stop]
+            for j in range(stop - start):
+                products[j] *= ONE + terms[j]
+                positives[j] += max(logits[j], ZERO)
+        for start in range(0, 64, 8):
+            product, positive = ONE, ZERO
+            for j in range(start, start + 8):
+                product *= products[j]
+                positive += positives[j]
+            total += math.log(product) + positive
+    return total
+
+
+@jit
+def bernoulli(logits, b, columns, starts, weight, scratch):
     """The loss of logits + b, summed; `logits` become `weight` times its gradient.
 
-    Shapes: logits (B, D), b (D,); `e` (D,) is for exp(-|l|).
-    As in kernels.py, log(1 + e) is summed as the log of a product (Eq. 11.2, 11.3).
+    Shapes: logits (B, D), b (D,), scratch (D + LANES,) (Eq. 11.2, 11.3).
     """
-    nll, width = 0.0, logits.shape[1]
+    nll, D = 0.0, logits.shape[1]
+    e, lanes = scratch[:D], scratch[D : D + LANES]
     for i in range(logits.shape[0]):
         row, active = logits[i], columns[starts[i] : starts[i + 1]]
-        for j in range(width):
-            row[j] += b[j]
-            e[j] = exp(-abs(row[j]))
+        _exps(row, b, e)
+        nll += _softplus(row, e, lanes)
         for a in range(active.shape[0]):
             nll -= row[active[a]]
-        for start in range(0, width, 64):
-            product, positive = ONE, ZERO
-            for j in range(start, min(start + 64, width)):
-                product *= ONE + e[j]
-                positive += max(row[j], ZERO)
-            nll += math.log(product) + positive
-        for j in range(width):
+        for j in range(D):
             row[j] = weight * ((ONE if row[j] > ZERO else e[j]) / (ONE + e[j]))
         for a in range(active.shape[0]):
             row[active[a]] -= weight
     return nll
+
+
+@jit
+def bernoulli_nll(logits, b, columns, scratch, nll):
+    """The loss of each row of logits + b, of one and the same image (Eq. 11.2).
+
+    Shapes: logits (K, D), b (D,), scratch (D + LANES,), nll (K,); the image has the
+    pixels `columns` active. `logits` become logits + b.
+    """
+    D = logits.shape[1]
+    e, lanes = scratch[:D], scratch[D : D + LANES]
+    for i in range(logits.shape[0]):
+        row = logits[i]
+        _exps(row, b, e)
+        total = _softplus(row, e, lanes)
+        for a in range(columns.shape[0]):
+            total -= row[columns[a]]
+        nll[i] = total

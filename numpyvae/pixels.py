@@ -130,12 +130,14 @@ def list_images(columns, starts, images, image_starts):
         image_starts[columns[a] + 1] += 1
     for j in range(image_starts.shape[0] - 1):
         image_starts[j + 1] += image_starts[j]
-    free = image_starts[:-1].copy()
     for i in range(starts.shape[0] - 1):
         for a in range(starts[i], starts[i + 1]):
             j = columns[a]
-            images[free[j]] = i
-            free[j] += 1
+            images[image_starts[j]] = i
+            image_starts[j] += 1
+    for j in range(image_starts.shape[0] - 1, 0, -1):  # each stands at its end
+        image_starts[j] = image_starts[j - 1]
+    image_starts[0] = 0
 
 
 @jit
