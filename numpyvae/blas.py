@@ -65,9 +65,9 @@ def _call(
     return types.void(types.int64, *sizes, *matrix, *matrix, *matrix), generate
 
 
-# OpenBLAS has a quicker way for products of at most 10^6 multiplications. Those of few
-# images, with at most twice as many, are done in two halves of c's columns.
-SMALL, WIDE, FEW = 2_000_000, 200, 64
+# OpenBLAS has a quicker way for products of at most 10^6 multiplications, and, if b is
+# transposed, of at most some hundred columns. What is little larger is done in parts.
+LIMIT, COLUMNS, FEW, SOME = 1_000_000, 100, 16, 64
 
 
 @jit
@@ -77,11 +77,13 @@ def _apart(a):
 
 
 @jit
-def _multiply(gemm, flags, m, n, k, a, lda, b, ldb, step, c):
-    """c = A B; `step` is how far apart in b two columns of B begin."""
+def _multiply(gemm, flags, sizes, a, lda, b, ldb, step, width, c):
+    """c = A B, so many columns at once.
+
+    `step` is how far apart two columns of B begin in b.
+    """
     ta, tb = flags
-    few = m * n * k <= SMALL and n >= WIDE
-    width = (n + 1) // 2 if few else n
+    m, n, k = sizes
     to, ldc = c.ctypes.data, _apart(c)
     for j in range(0, n, width):
         columns = min(width, n - j)
@@ -93,37 +95,36 @@ def _multiply(gemm, flags, m, n, k, a, lda, b, ldb, step, c):
 def product(gemm, a, b, c):
     """c = a b; shapes (m, k), (k, n), (m, n), the numbers of a row side by side."""
     m, k, n = a.shape[0], a.shape[1], b.shape[1]
-    lda, ldb = _apart(a), _apart(b)
-    _multiply(gemm, (PLAIN, PLAIN), m, n, k,
-              a.ctypes.data, lda, b.ctypes.data, ldb, ONE, c)  # fmt: skip
+    width = (n + 1) // 2 if LIMIT < m * n * k <= 2 * LIMIT else n
+    _multiply(gemm, (PLAIN, PLAIN), (m, n, k), a.ctypes.data, _apart(a),
+              b.ctypes.data, _apart(b), ONE, width, c)  # fmt: skip
 
 
 @jit
 def product_of_transposed(gemm, a, b, c):
     """c = a^T b; shapes (k, m), (k, n), (m, n)."""
     m, k, n = a.shape[1], a.shape[0], b.shape[1]
-    lda, ldb = _apart(a), _apart(b)
-    _multiply(gemm, (TRANSPOSED, PLAIN), m, n, k,
-              a.ctypes.data, lda, b.ctypes.data, ldb, ONE, c)  # fmt: skip
+    width = (n + 1) // 2 if LIMIT < m * n * k <= 2 * LIMIT else n
+    _multiply(gemm, (TRANSPOSED, PLAIN), (m, n, k), a.ctypes.data, _apart(a),
+              b.ctypes.data, _apart(b), ONE, width, c)  # fmt: skip
 
 
 @jit
 def product_with_transposed(gemm, a, b, c, scratch):
     """c = a b^T; shapes (m, k), (n, k), (m, n). `scratch` has room for n m numbers.
 
-    For few rows of a, OpenBLAS is quicker with b a^T.
+    For some rows of a, not too few, OpenBLAS is quicker with b a^T, to be turned.
     """
     m, k, n = a.shape[0], a.shape[1], b.shape[0]
     lda, ldb = _apart(a), _apart(b)
-    at_a, at_b = a.ctypes.data, b.ctypes.data
-    if m > FEW or m * n * k <= SMALL:
-        _multiply(gemm, (PLAIN, TRANSPOSED), m, n, k, at_a, lda, at_b, ldb, ldb, c)
+    at_a, at_b, flags = a.ctypes.data, b.ctypes.data, (PLAIN, TRANSPOSED)
+    if m > SOME or m * n * k <= 2 * LIMIT:
+        width = COLUMNS if m <= FEW else n
+        _multiply(gemm, flags, (m, n, k), at_a, lda, at_b, ldb, ldb, width, c)
         return
-    transposed = scratch[: n * m].reshape(n, m)
-    _multiply(gemm, (PLAIN, TRANSPOSED), n, m, k, at_b, ldb, at_a, lda, lda, transposed)
-    for start in range(
-        0, m, 8
-    ):  # a block of c's rows: they share cache lines of the other
+    turned = scratch[: n * m].reshape(n, m)
+    _multiply(gemm, flags, (n, m, k), at_b, ldb, at_a, lda, lda, m, turned)
+    for start in range(0, m, 8):  # as many as there are in a cache line, or half of it
         for j in range(n):
             for i in range(start, min(start + 8, m)):
-                c[i, j] = transposed[j, i]
+                c[i, j] = turned[j, i]
