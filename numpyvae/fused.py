@@ -52,7 +52,6 @@ from .pixels import (
     draw_rows,
     join_lists,
     list_images,
-    list_rows,
     part,
     sum_rows,
 )
@@ -62,7 +61,7 @@ class Work(NamedTuple):
     """All that a step reads and writes; where S stands first, each shard's own."""
 
     images: NDArray[np.uint8]  # (n, D), all that there are
-    drawn: bool  # whether they are grey, to be binarized anew at each step
+    grey: bool  # to be binarized anew at each step, or binary already
     generators: NDArray[np.uintp]  # (S, 2), see `draw_rows`
     rows: NDArray[np.int64]  # (B,), the batch
     columns: NDArray[np.int32]  # (S, .) and
@@ -82,7 +81,7 @@ class Work(NamedTuple):
     pixel_starts: NDArray[np.int32]  # (S, D + 1): each pixel's images
     picks: NDArray[np.int32]  # (S, .) and
     pick_starts: NDArray[np.int32]  # (S, .): those of the whole batch
-    constants: Array  # (9,), of Adam's step
+    adam: NDArray[np.float64]  # (5,), its step, lr, beta1, beta2, eps
     gemm: int  # see blas.py
 
 
@@ -100,20 +99,20 @@ class Layer(NamedTuple):
 
 
 @jit
-def _layer(w, i):
+def _layer(table, i, params, values, B):
     """The i-th layer, cut out of the flat arrays.
 
     Its row of the table: kind, N and M, and where its W begins among the parameters,
     and x, dx, y and da among the values.
     """
-    kind, N, M, W = w.table[i, 0], w.table[i, 1], w.table[i, 2], w.table[i, 3]
-    x, dx, y, da = w.table[i, 4], w.table[i, 5], w.table[i, 6], w.table[i, 7]
-    b, end, B, width = W + N * M, W + N * M + M, w.eps.shape[0], N if i > 0 else 0
+    kind, N, M, W = table[i, 0], table[i, 1], table[i, 2], table[i, 3]
+    x, dx, y, da = table[i, 4], table[i, 5], table[i, 6], table[i, 7]
+    b, end, width = W + N * M, W + N * M + M, N if i > 0 else 0
     return Layer(
         kind, W,
-        _matrix(w.params, W, N, M), w.params[b:end],
-        _matrix(w.values, x, B, width), _matrix(w.values, dx, B, width),
-        _matrix(w.values, y, B, M), _matrix(w.values, da, B, M),
+        _matrix(params, W, N, M), params[b:end],
+        _matrix(values, x, B, width), _matrix(values, dx, B, width),
+        _matrix(values, y, B, M), _matrix(values, da, B, M),
     )  # fmt: skip
 
 
@@ -129,24 +128,22 @@ def _matrix(flat, begin, N, M):
 def _draw(s, w):
     """The active pixels of a shard of the batch."""
     lo, hi = part(w.rows.shape[0], s, w.sums.shape[0])
-    rows, columns, starts = w.rows[lo:hi], w.columns[s], w.starts[s]
-    if w.drawn:
-        generator = w.generators[s, 0], w.generators[s, 1]
-        draw_rows(w.images, rows, generator, w.noise[s], columns, starts)
-    else:
-        list_rows(w.images, rows, columns, starts)
+    generator = w.generators[s, 0], w.generators[s, 1]
+    draw_rows(w.images, w.rows[lo:hi], w.grey, generator, w.noise[s], w.columns[s],
+              w.starts[s])  # fmt: skip
 
 
 @jit
 def _differentiate(s, w):
     """The calls of VAE.forward and, as far as da, of VAE.backward, for a shard."""
-    lo, hi = part(w.eps.shape[0], s, w.sums.shape[0])
+    B = w.eps.shape[0]
+    lo, hi = part(B, s, w.sums.shape[0])
     eps, starts = w.eps[lo:hi], w.starts[s, : hi - lo + 1]
     columns, last = w.columns[s, : starts[hi - lo]], w.table.shape[0] - 1
     scratch = w.scratch[s]
-    layer, recon, kl = _layer(w, last), 0.0, 0.0
+    layer, recon, kl = _layer(w.table, last, w.params, w.values, B), 0.0, 0.0
     for i in range(last + 1):
-        before, layer = layer, _layer(w, i)
+        before, layer = layer, _layer(w.table, i, w.params, w.values, B)
         x, y = layer.x[lo:hi], layer.y[lo:hi]
         if i == 0:
             sum_rows(layer.W, columns, starts, y)
@@ -161,7 +158,7 @@ def _differentiate(s, w):
     w.sums[s, 0], w.sums[s, 1] = recon, kl
     list_images(columns, starts, w.pixel_images[s], w.pixel_starts[s])
     for i in range(last, -1, -1):
-        after, layer = layer, _layer(w, i)
+        after, layer = layer, _layer(w.table, i, w.params, w.values, B)
         dx, y, da = layer.dx[lo:hi], layer.y[lo:hi], layer.da[lo:hi]
         if i == w.split - 1:
             through_sample(after.dx[lo:hi], y, eps, w.weights[1], da)
@@ -176,9 +173,10 @@ def _update(s, w):
 
     That is the s-th of the parts of W's rows and of b.
     """
-    B, S = w.eps.shape[0], w.sums.shape[0]
+    B, S, a = w.eps.shape[0], w.sums.shape[0], w.adam
+    constants = adam_constants(w.params, a[0], a[1], a[2], a[3], a[4])
     for i in range(w.table.shape[0] - 1, -1, -1):
-        layer = _layer(w, i)
+        layer = _layer(w.table, i, w.params, w.values, B)
         N, M = layer.W.shape
         lo, hi = part(N, s, S)
         dW = w.scratch[s, : (hi - lo) * M]
@@ -190,7 +188,7 @@ def _update(s, w):
         else:
             product_of_transposed(w.gemm, layer.x[:, lo:hi], layer.da, rows)
         lo, hi = layer.begin + lo * M, layer.begin + hi * M
-        adam_block(w.params[lo:hi], dW, w.m[lo:hi], w.v[lo:hi], w.constants)
+        adam_block(w.params[lo:hi], dW, w.m[lo:hi], w.v[lo:hi], constants)
         lo, hi = part(M, s, S)
         db = w.scratch[s, : hi - lo]
         db[:] = ZERO
@@ -199,7 +197,7 @@ def _update(s, w):
             for k in range(hi - lo):
                 db[k] += da[k]
         lo, hi = layer.begin + N * M + lo, layer.begin + N * M + hi
-        adam_block(w.params[lo:hi], db, w.m[lo:hi], w.v[lo:hi], w.constants)
+        adam_block(w.params[lo:hi], db, w.m[lo:hi], w.v[lo:hi], constants)
 
 
 # ---- For the trainer -----------------------------------------------------------------
@@ -252,7 +250,7 @@ class FusedStep:
 
         self.work = Work(
             images=batches.images,
-            drawn=batches.drawn_anew,
+            grey=batches.drawn_anew,
             generators=np.array([addresses(rng) for rng in rngs], np.uintp),
             rows=np.empty(size, np.int64),
             columns=ints(S, pixels),
@@ -265,14 +263,14 @@ class FusedStep:
             m=optimizer.m,
             v=optimizer.v,
             values=values,
-            weights=floats(2),
+            weights=np.full(2, 1 / size, np.float32),
             scratch=floats(S, largest),
             sums=np.empty((S, 2)),
             pixel_images=ints(S, pixels),
             pixel_starts=ints(S, D + 1),
             picks=ints(S, size * own_pixels),
             pick_starts=ints(S, own_pixels + 1),
-            constants=floats(9),
+            adam=np.array([0, 0, optimizer.beta1, optimizer.beta2, optimizer.eps]),
             gemm=find_gemm() or 0,
         )
         turns = _draw, _differentiate, _update
@@ -301,14 +299,12 @@ class FusedStep:
         If the sums are not finite, nothing else happens.
         """
         w, adam = self.work, self.optimizer
-        w.weights[:] = 1 / len(w.rows), objective.beta / len(w.rows)
+        w.weights[1] = objective.beta / len(w.rows)
         self._share(self._addresses[1])
-        recon, kl = map(float, w.sums.sum(axis=0))
+        recon, kl = map(sum, zip(*w.sums.tolist(), strict=True))
         if math.isfinite(recon + kl):
             adam.advance()
-            w.constants[:] = adam_constants(
-                w.params.dtype, adam.step, adam.lr, adam.beta1, adam.beta2, adam.eps
-            )
+            w.adam[0], w.adam[1] = adam.step, adam.lr
             self._share(self._addresses[2])
         return recon, kl
 

@@ -8,8 +8,6 @@ Shapes: B batch, N inputs, M outputs, D pixels, P parameters, S shards.
 """
 
 import math
-from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -247,31 +245,15 @@ def adam_update(
     number: a processor takes a hundred times as long for a subnormal one, and no weight
     can tell the difference.
     """
-    constants = adam_constants(params.dtype, step, lr, beta1, beta2, eps)
-    _adam(params, grads, m, v, constants)
-
-
-def adam_constants(
-    dtype: np.dtype[Any], step: int, lr: float, beta1: float, beta2: float, eps: float
-) -> Array:
-    """What `adam_block` is to know of the step, in its dtype: shape (9,)."""
-    scale1, scale2 = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-    tiny = _smallest(dtype)
-    faded = tiny / min(scale1, 1.0)
-    numbers = beta1, 1 - beta1, beta2, 1 - beta2, scale1, scale2, eps, tiny, faded
-    return np.array(numbers, dtype)
-
-
-@cache
-def _smallest(dtype: np.dtype[Any]) -> float:
-    return float(np.finfo(dtype).tiny)
+    _adam(params, grads, m, v, float(step), lr, beta1, beta2, eps)
 
 
 @jit
-def _adam(params, grads, m, v, constants):
+def _adam(params, grads, m, v, step, lr, beta1, beta2, eps):
     """A block at a time: the shards' gradients are summed in a buffer that L1 keeps."""
     size = params.shape[0]
     buffer = np.empty(1024, params.dtype)
+    constants = adam_constants(params, step, lr, beta1, beta2, eps)
     for start in range(0, size, 1024):
         stop = min(start + 1024, size)
         g = buffer[: stop - start]
@@ -284,11 +266,21 @@ def _adam(params, grads, m, v, constants):
 
 
 @jit
+def adam_constants(params, step, lr, beta1, beta2, eps):
+    """What `adam_block` is to know of a step, in the dtype of the parameters."""
+    kind, tiny = params.dtype.type, np.finfo(params.dtype).tiny
+    scale1, scale2 = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
+    return (
+        kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2),
+        kind(scale1), kind(scale2), kind(eps), tiny, kind(tiny / min(scale1, 1.0)),
+    )  # fmt: skip
+
+
+@jit
 def adam_block(p, g, m, v, constants):
     """Adam's step for parameters p (P,) with the gradient g (P,)."""
-    beta1, rest1, beta2, rest2 = constants[0], constants[1], constants[2], constants[3]
-    scale1, scale2, eps = constants[4], constants[5], constants[6]
-    tiny, faded, zero = constants[7], constants[8], p.dtype.type(0)
+    beta1, rest1, beta2, rest2, scale1, scale2, eps, tiny, faded = constants
+    zero = p.dtype.type(0)
     for i in range(p.shape[0]):
         first = beta1 * m[i] + rest1 * g[i]
         second = beta2 * v[i] + rest2 * g[i] * g[i]

@@ -46,8 +46,10 @@ def address(function: Callable[..., Any], work: tuple[Any, ...]) -> int:
 
 def share(address: int, work: tuple[Any, ...], turns: int, threads: int) -> None:
     """Call what is at `address` for each turn of range(turns), on so many threads."""
-    before = get_num_threads()
-    most: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    before, most = get_num_threads(), config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    if before == min(threads, most):
+        _share(address, work, turns)
+        return
     set_num_threads(min(threads, most))
     try:
         _share(address, work, turns)

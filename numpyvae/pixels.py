@@ -75,8 +75,8 @@ def list_rows(images, rows, columns, starts):
 
 
 @jit
-def draw_rows(images, rows, generator, noise, columns, starts):
-    """`list_rows` of grey images, binarized as datasets/binarize.py does it.
+def draw_rows(images, rows, grey, generator, noise, columns, starts):
+    """`list_rows`, of grey images binarized as datasets/binarize.py does it.
 
     `generator` are two addresses, of a bit generator's state and of its function for 32
     bits. NumPy makes two pixels' noise of them, the lower half first. `noise` is one
@@ -88,16 +88,21 @@ def draw_rows(images, rows, generator, noise, columns, starts):
     for i in range(rows.shape[0]):
         for j in range(0, D, 64):
             touched += images[rows[i], j]
-    for a in range(0, rows.shape[0] * D, 2):
-        bits = _next(next_uint32, state)
-        noise[a], noise[a + 1] = bits & 0xFFFF, bits >> 16
+    if grey:
+        for a in range(0, rows.shape[0] * D, 2):
+            bits = _next(next_uint32, state)
+            noise[a], noise[a + 1] = bits & 0xFFFF, bits >> 16
     total = 0
     for i in range(rows.shape[0]):
         starts[i] = total
-        grey, own = images[rows[i]], noise[i * D : (i + 1) * D]
-        for j in range(D):
-            own[j] = own[j] < np.uint16(grey[j] * np.uint16(257))
-        total += _list_row(own, columns[total:])
+        image, active = images[rows[i]], noise[i * D : (i + 1) * D]
+        if grey:
+            for j in range(D):
+                active[j] = active[j] < np.uint16(image[j] * np.uint16(257))
+        else:
+            for j in range(D):
+                active[j] = image[j]
+        total += _list_row(active, columns[total:])
     starts[rows.shape[0]] = total
     return touched
 
