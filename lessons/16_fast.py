@@ -923,7 +923,7 @@ lines = {
 }
 if fusible:
     work = Nothing(np.zeros(SHARDS))
-    at = parallel.address(idle, work)
+    at = np.array([parallel.address(idle, work)])
     lines["a meeting of numba's threads"] = lambda: parallel.share(
         at, work, SHARDS, cores
     )

@@ -42,13 +42,13 @@ from .jit import jit
 from .kernels import adam_block, adam_constants
 from .layers import Dense
 from .models import VAE
+from .noise import addresses, draw_normals, find_normals
 from .objectives import Elbo, Objective
 from .ops import Array
 from .optim import Adam
 from .parallel import address, owner, share
 from .pixels import (
     ActivePixels,
-    addresses,
     draw_rows,
     join_lists,
     list_images,
@@ -62,7 +62,8 @@ class Work(NamedTuple):
 
     images: NDArray[np.uint8]  # (n, D), all that there are
     grey: bool  # to be binarized anew at each step, or binary already
-    generators: NDArray[np.uintp]  # (S, 2), see `draw_rows`
+    generators: NDArray[np.uintp]  # (S, 3), their addresses; see noise.py
+    normals: int  # see noise.py
     rows: NDArray[np.int64]  # (B,), the batch
     columns: NDArray[np.int32]  # (S, .) and
     starts: NDArray[np.int32]  # (S, .): its active pixels
@@ -126,11 +127,13 @@ def _matrix(flat, begin, N, M):
 
 @jit
 def _draw(s, w):
-    """The active pixels of a shard of the batch."""
+    """The active pixels and, where this can be had, the eps of a shard."""
     lo, hi = part(w.rows.shape[0], s, w.sums.shape[0])
-    generator = w.generators[s, 0], w.generators[s, 1]
+    generator = w.generators[s]
     draw_rows(w.images, w.rows[lo:hi], w.grey, generator, w.noise[s], w.columns[s],
               w.starts[s])  # fmt: skip
+    if w.normals != 0:
+        draw_normals(w.normals, generator, w.eps[lo:hi])
 
 
 @jit
@@ -171,8 +174,11 @@ def _differentiate(s, w):
 def _update(s, w):
     """The gradient of a part of each layer's parameters, and their step of Adam.
 
-    That is the s-th of the parts of W's rows and of b.
+    That is the s-th of the parts of W's rows and of b. Where the loss is not finite,
+    they stay.
     """
+    if not math.isfinite(w.sums.sum()):
+        return
     B, S, a = w.eps.shape[0], w.sums.shape[0], w.adam
     constants = adam_constants(w.params, a[0], a[1], a[2], a[3], a[4])
     for i in range(w.table.shape[0] - 1, -1, -1):
@@ -252,6 +258,7 @@ class FusedStep:
             images=batches.images,
             grey=batches.drawn_anew,
             generators=np.array([addresses(rng) for rng in rngs], np.uintp),
+            normals=find_normals(),
             rows=np.empty(size, np.int64),
             columns=ints(S, pixels),
             starts=ints(S, rows + 1),
@@ -273,8 +280,8 @@ class FusedStep:
             adam=np.array([0, 0, optimizer.beta1, optimizer.beta2, optimizer.eps]),
             gemm=find_gemm() or 0,
         )
-        turns = _draw, _differentiate, _update
-        self._addresses = [address(turn, self.work) for turn in turns]
+        turns = [address(t, self.work) for t in (_draw, _differentiate, _update)]
+        self._draw, self._step = np.array(turns[:1]), np.array(turns[1:])
 
     def draw(self, rows: NDArray[np.int64]) -> None:
         """Draw the pixels and eps of the images `rows` (B,).
@@ -282,9 +289,10 @@ class FusedStep:
         Number for number what `Batches.rows` and the trainer draw of the same rngs.
         """
         self.work.rows[...] = rows
-        self._share(self._addresses[0])
-        for rng, images in zip(self.rngs, self._parts, strict=True):
-            rng.standard_normal(dtype=np.float32, out=self.work.eps[images])
+        self._share(self._draw)
+        if not self.work.normals:
+            for rng, images in zip(self.rngs, self._parts, strict=True):
+                rng.standard_normal(dtype=np.float32, out=self.work.eps[images])
 
     def shard(self, s: int) -> tuple[ActivePixels, Array]:
         """The pixels and eps of a shard, as `VAE.forward` takes them."""
@@ -300,16 +308,15 @@ class FusedStep:
         """
         w, adam = self.work, self.optimizer
         w.weights[1] = objective.beta / len(w.rows)
-        self._share(self._addresses[1])
+        w.adam[0], w.adam[1] = adam.step + 1, adam.lr
+        self._share(self._step)
         recon, kl = map(sum, zip(*w.sums.tolist(), strict=True))
         if math.isfinite(recon + kl):
             adam.advance()
-            w.adam[0], w.adam[1] = adam.step, adam.lr
-            self._share(self._addresses[2])
         return recon, kl
 
-    def _share(self, turn: int) -> None:
-        share(turn, self.work, len(self.rngs), self.threads)
+    def _share(self, addresses: Array) -> None:
+        share(addresses, self.work, len(self.rngs), self.threads)
 
     def _lay_out(self, B: int) -> tuple[NDArray[np.int64], Array]:
         """The table of `_layer`, and the array of what layers compute."""

@@ -5,16 +5,13 @@ Shapes: B batch, D pixels.
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import DTypeLike, NDArray
 
 from .jit import jit
+from .noise import next_bits
 from .ops import Array
 
 
@@ -50,20 +47,6 @@ def active_pixels(bits: NDArray[np.uint8]) -> ActivePixels:
 # ---- Listing -------------------------------------------------------------------------
 
 
-@intrinsic
-def _next(context: Any, function: Any, state: Any) -> Any:
-    """The next 32 bits: NumPy's C function, called at its address."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.IntType(32), [place])
-        at, state = args
-        function = builder.inttoptr(at, kind.as_pointer())
-        return builder.call(function, [builder.inttoptr(state, place)])
-
-    return types.uint32(types.uintp, types.uintp), generate
-
-
 @jit
 def list_rows(images, rows, columns, starts):
     """`active_pixels` of some rows of a set of binary images, into given arrays."""
@@ -78,11 +61,9 @@ def list_rows(images, rows, columns, starts):
 def draw_rows(images, rows, grey, generator, noise, columns, starts):
     """`list_rows`, of grey images binarized as datasets/binarize.py does it.
 
-    `generator` are two addresses, of a bit generator's state and of its function for 32
-    bits. NumPy makes two pixels' noise of them, the lower half first. `noise` is one
+    NumPy makes two pixels' noise of 32 bits, the lower half first. `noise` is one
     longer than all their pixels, for the last half.
     """
-    state, next_uint32 = generator
     D = images.shape[1]
     touched = 0  # a row comes from memory while the noise of others is drawn
     for i in range(rows.shape[0]):
@@ -90,7 +71,7 @@ def draw_rows(images, rows, grey, generator, noise, columns, starts):
             touched += images[rows[i], j]
     if grey:
         for a in range(0, rows.shape[0] * D, 2):
-            bits = _next(next_uint32, state)
+            bits = next_bits(generator)
             noise[a], noise[a + 1] = bits & 0xFFFF, bits >> 16
     total = 0
     for i in range(rows.shape[0]):
@@ -114,14 +95,6 @@ def _list_row(bits, columns):
         columns[total] = j  # written always, kept when the pixel is active
         total += int(bits[j] != 0)
     return total
-
-
-def addresses(rng: np.random.Generator) -> tuple[int, int]:
-    """Of an rng's state and of its function for 32 bits, as `draw_rows` takes them."""
-    interface = rng.bit_generator.ctypes
-    function = ctypes.cast(interface.next_uint32, ctypes.c_void_p).value
-    assert function is not None
-    return interface.state_address, function
 
 
 # ---- Sums over active pixels ---------------------------------------------------------

@@ -202,7 +202,6 @@ class Trainer:
         self.workers.map(update, SHARDS)
         return recon, kl
 
-    @np.errstate(over="ignore", invalid="ignore")
     def _fused_step(
         self, rows: NDArray[np.int64], objective: Elbo
     ) -> tuple[float, float]:
@@ -217,7 +216,8 @@ class Trainer:
         recon, kl = step(objective)
         if not math.isfinite(recon + kl):
             shards = map(step.shard, range(SHARDS))
-            forwards = [self.model.forward(x, eps) for x, eps in shards]
+            with np.errstate(over="ignore", invalid="ignore"):
+                forwards = [self.model.forward(x, eps) for x, eps in shards]
             where = (forward.first_overflow() for forward in forwards)
             self._expect_finite(recon / size, kl / size, next(filter(None, where), ""))
         return recon, kl

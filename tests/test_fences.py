@@ -61,7 +61,7 @@ CHECKS = {"gradcheck", "rounding", "selfcheck", "mistakes", "trials", "exercises
 MODELS = TRAINING | CHECKS | {"models", "networks", "layers", "params", "backends"}
 MATHEMATICS = {"ops", "conv", "gaussian", "likelihoods", "optim", "kernels", "jit"}
 MATHEMATICS |= {"conv_kernels", "pixels", "objectives", "posteriors", "workspace"}
-MATHEMATICS |= {"classify", "blas"}
+MATHEMATICS |= {"classify", "blas", "noise", "parallel"}
 # Who must not reach whom.
 FENCES = {
     **dict.fromkeys(MATHEMATICS, MODELS | {"datasets"}),

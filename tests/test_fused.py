@@ -5,6 +5,7 @@ hundred terms, a gradient entry as many, through at most seven layers.
 """
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -167,10 +168,18 @@ def test_it_is_the_reference(
 
 
 @needs_gemm
+@pytest.mark.parametrize("normals", [True, False])
 @pytest.mark.parametrize("pixels", [1, 48, 51])
 @pytest.mark.parametrize("how", ["dynamic", "static", "threshold"])
-def test_it_draws_what_others_draw(how: str, pixels: int) -> None:
-    """And leaves the generators as they do: a run may go on either way."""
+def test_it_draws_what_others_draw(
+    how: str, pixels: int, normals: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And leaves the generators as they do: a run may go on either way.
+
+    Whether NumPy's normals are to be found or, as on Windows, not.
+    """
+    if not normals:
+        monkeypatch.setattr("numpyvae.fused.find_normals", lambda: 0)
     grey = np.random.default_rng(2).integers(0, 256, (30, 1, pixels)).astype(np.uint8)
     batches = Batches(grey, how, np.random.default_rng(3))
     model = VAE(pixels, [7], 3)
@@ -231,15 +240,21 @@ def add(turn, work):  # type: ignore[no-untyped-def]
     work.counts[turn] += work.by * (turn + 1)
 
 
+@jit
+def double(turn, work):  # type: ignore[no-untyped-def]
+    work.counts[turn] *= 2
+
+
 @needs_gemm
 @pytest.mark.parametrize("threads", [1, 2, 1000])
 @pytest.mark.parametrize("turns", [0, 1, 2, 7])
-def test_every_turn_is_taken_once(turns: int, threads: int) -> None:
+def test_every_turn_is_taken_once_by_each_in_order(turns: int, threads: int) -> None:
     before = numba.get_num_threads()
     work = Counts(np.zeros(turns, np.int64), 2.0)
-    for _ in range(3):
-        parallel.share(parallel.address(add, work), work, turns, threads)
-    assert work.counts.tolist() == [6 * (turn + 1) for turn in range(turns)]
+    addresses = np.array([parallel.address(f, work) for f in (add, double)])
+    for _ in range(2):
+        parallel.share(addresses, work, turns, threads)
+    assert work.counts.tolist() == [12 * (turn + 1) for turn in range(turns)]
     assert numba.get_num_threads() == before
 
 
@@ -250,6 +265,22 @@ def test_a_forked_process_does_not_touch_the_threads(
     assert fits(VAE(48, [16], 3), ELBO)
     monkeypatch.setattr("os.getpid", lambda: -1)
     assert not fits(VAE(48, [16], 3), ELBO)
+
+
+@needs_gemm
+def test_choosing_threads_leaves_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    asks: tuple[dict[str, str], ...] = ({}, {"GOMP_SPINCOUNT": "7"})
+    for asked in asks:
+        for name, value in asked.items():
+            monkeypatch.setenv(name, value)
+        before = dict(os.environ)
+        parallel.owner.cache_clear()
+        assert parallel.owner() == os.getpid()
+        assert dict(os.environ) == before
 
 
 @needs_gemm
