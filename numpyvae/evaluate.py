@@ -5,6 +5,7 @@ Shapes: N images, Z latents, K samples.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -128,11 +129,19 @@ def likelihood(
         peak = logs.max()
         return float(-peak - np.log(np.exp(logs - peak).mean()))
 
+    ended = threading.Event()  # by Ctrl-C or an error: the others need not go on
+
     def estimate_some(first: int) -> None:
         array, fused = Workspace(), FusedLikelihood(model) if fits(model) else None
-        for n in range(first, len(images), workers.threads):
-            nlls[n] = estimate(n, array, fused)
-            bar.update()
+        try:
+            for n in range(first, len(images), workers.threads):
+                if ended.is_set():
+                    return
+                nlls[n] = estimate(n, array, fused)
+                bar.update()
+        except BaseException:
+            ended.set()
+            raise
 
     with bar:
         workers.map(estimate_some, workers.threads)

@@ -1,5 +1,7 @@
 """Evaluation: the ELBO of every image, with one z each, whoever computes it."""
 
+import threading
+
 import numpy as np
 import pytest
 from data import tiny
@@ -13,6 +15,7 @@ from numpyvae.evaluate import (
     evaluate,
     likelihood,
 )
+from numpyvae.pixels import Input, rows_of
 from numpyvae.workers import Workers
 from numpyvae.workspace import fresh
 
@@ -191,3 +194,20 @@ def test_the_estimate_of_a_very_unlikely_image_is_finite() -> None:
     with Workers(1) as workers:
         found = likelihood(VAE(1200, (3,), 2), images, "threshold", 0, 5, workers)
     assert 700 < found.nll < 1000
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_ends_an_estimate(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only the thread that is told, nor at the end of all images."""
+    calls: list[int] = []
+
+    def interrupted(x: Input, rows: slice) -> Input:
+        calls.append(rows.start)
+        if threading.current_thread() is threading.main_thread() and len(calls) > 9:
+            raise KeyboardInterrupt
+        return rows_of(x, rows)
+
+    monkeypatch.setattr("numpyvae.evaluate.rows_of", interrupted)
+    with Workers(threads) as workers, pytest.raises(KeyboardInterrupt):
+        likelihood(model(), SURE, "threshold", 0, 50, workers)
+    assert len(calls) < COUNT / 2
