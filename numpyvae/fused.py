@@ -75,7 +75,7 @@ class Work(NamedTuple):
     m: Array  # (P,)
     v: Array  # (P,)
     values: Array  # what layers compute: x, dx, y, da
-    weights: Array  # (2,), the loss's derivatives by an image's recon and KL
+    weights: NDArray[np.float64]  # (2,), of recon and KL in the loss
     scratch: Array  # (S, .), for what is used at once
     sums: NDArray[np.float64]  # (S, 2), of recon and KL
     pixel_images: NDArray[np.int32]  # (S, .) and
@@ -143,7 +143,7 @@ def _differentiate(s, w):
     lo, hi = part(B, s, w.sums.shape[0])
     eps, starts = w.eps[lo:hi], w.starts[s, : hi - lo + 1]
     columns, last = w.columns[s, : starts[hi - lo]], w.table.shape[0] - 1
-    scratch = w.scratch[s]
+    scratch, weight = w.scratch[s], np.float32(w.weights[0])
     layer, recon, kl = _layer(w.table, last, w.params, w.values, B), 0.0, 0.0
     for i in range(last + 1):
         before, layer = layer, _layer(w.table, i, w.params, w.values, B)
@@ -157,14 +157,15 @@ def _differentiate(s, w):
         if i < last:
             add_bias_and_activate(y, layer.b, layer.kind)
         else:
-            recon = bernoulli(y, layer.b, columns, starts, w.weights[0], scratch)
+            recon = bernoulli(y, layer.b, columns, starts, weight, scratch)
     w.sums[s, 0], w.sums[s, 1] = recon, kl
     list_images(columns, starts, w.pixel_images[s], w.pixel_starts[s])
     for i in range(last, -1, -1):
         after, layer = layer, _layer(w.table, i, w.params, w.values, B)
         dx, y, da = layer.dx[lo:hi], layer.y[lo:hi], layer.da[lo:hi]
         if i == w.split - 1:
-            through_sample(after.dx[lo:hi], y, eps, w.weights[1], da)
+            kl_weight = np.float32(w.weights[1])
+            through_sample(after.dx[lo:hi], y, eps, kl_weight, da)
         through_activation(da, y, layer.kind)
         if i > 0:
             product_with_transposed(w.gemm, da, layer.W, dx, scratch)
@@ -270,7 +271,7 @@ class FusedStep:
             m=optimizer.m,
             v=optimizer.v,
             values=values,
-            weights=np.full(2, 1 / size, np.float32),
+            weights=np.full(2, 1 / size),
             scratch=floats(S, largest),
             sums=np.empty((S, 2)),
             pixel_images=ints(S, pixels),
