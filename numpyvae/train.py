@@ -29,6 +29,7 @@ from .models import VAE
 from .objectives import Elbo
 from .ops import Array
 from .optim import Adam
+from .pixels import part
 from .settings import Settings
 from .workers import Workers, available_cores
 from .workspace import Workspace
@@ -320,4 +321,4 @@ def threads_for(settings: Settings) -> int:
 
 def _shard(size: int, s: int) -> slice:
     """The s-th of SHARDS nearly equal parts of range(size)."""
-    return slice(s * size // SHARDS, (s + 1) * size // SHARDS)
+    return slice(*part(size, s, SHARDS))

@@ -236,12 +236,12 @@ class Counts(NamedTuple):
 
 
 @jit
-def add(turn, work):  # type: ignore[no-untyped-def]
+def add(turn, work):  # type: ignore[no-untyped-def] # numba finds them
     work.counts[turn] += work.by * (turn + 1)
 
 
 @jit
-def double(turn, work):  # type: ignore[no-untyped-def]
+def double(turn, work):  # type: ignore[no-untyped-def] # numba finds them
     work.counts[turn] *= 2
 
 

@@ -7,7 +7,7 @@ TRAINING = (
         "odd batch loses an image",
         "train.py",
         {
-            "slice(s * size // SHARDS, (s + 1) * size // SHARDS)": (
+            "slice(*part(size, s, SHARDS))": (
                 "slice(s * (size // SHARDS), (s + 1) * (size // SHARDS))"
             )
         },
@@ -16,7 +16,11 @@ TRAINING = (
     Fault(
         "shards overlap by one",
         "train.py",
-        {"(s + 1) * size // SHARDS)": "(s + 1) * size // SHARDS + 1)"},
+        {
+            "slice(*part(size, s, SHARDS))": (
+                "slice(s * size // SHARDS, (s + 1) * size // SHARDS + 1)"
+            )
+        },
         "an inclusive end",
     ),
     Fault(
