@@ -1090,7 +1090,7 @@ show(
     figure,
     "16_ladder",
     "Horizontal bars, one for each rung of the ladder, of the milliseconds of a step: "
-    "longest for plain NumPy, shortest for shards and active pixels; a diamond at "
+    "longest for plain NumPy, shortest for no Python in between; a diamond at "
     "each marks the prediction, a dotted line the floor.",
 )
 
