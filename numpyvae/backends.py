@@ -68,11 +68,19 @@ def _with_out(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-reference = SimpleNamespace(
+class Backend(SimpleNamespace):
+    """The functions of one kind; a copy of it is it, and a pickle holds its name."""
+
+    def __reduce__(self) -> str:
+        """The global that it is."""
+        return "reference" if self is reference else "compiled"
+
+
+reference = Backend(
     **{name: _with_out(function) for name, function in FUNCTIONS.items()}, **UPDATES
 )
 
-compiled = SimpleNamespace(
+compiled = Backend(
     **{
         name: getattr(kernels, name, getattr(conv_kernels, name, function))
         for name, function in vars(reference).items()

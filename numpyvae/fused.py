@@ -18,7 +18,6 @@ P parameters, S shards.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,7 +45,7 @@ from .noise import addresses, draw_normals, find_normals
 from .objectives import Elbo, Objective
 from .ops import Array
 from .optim import Adam
-from .parallel import address, owner, share
+from .parallel import address, share
 from .pixels import (
     ActivePixels,
     draw_rows,
@@ -55,6 +54,8 @@ from .pixels import (
     part,
     sum_rows,
 )
+from .posteriors import Diagonal
+from .workers import Workers
 
 
 class Work(NamedTuple):
@@ -210,16 +211,19 @@ def _update(s, w):
 # ---- For the trainer -----------------------------------------------------------------
 
 
-def fits(model: VAE, objective: Objective) -> bool:
-    """Whether batches of binary images can take their step here."""
+def fits(model: VAE, objective: Objective, optimizer: Adam) -> bool:
+    """Whether batches of binary images can take their step here.
+
+    Only with parts that are known whole: another one, a user's own, would be ignored.
+    """
     return (
         suits(model)
-        and model.posterior.name == "diagonal"
+        and type(model.posterior) is Diagonal
         and isinstance(objective, Elbo)
-        and objective.kl == "closed"
-        and objective.samples == 1
+        and objective == Elbo(objective.beta)
+        and type(optimizer) is Adam
+        and optimizer.pairs is model.pairs
         and find_gemm() is not None
-        and owner() == os.getpid()
     )
 
 
@@ -233,14 +237,14 @@ class FusedStep:
         optimizer: Adam,
         rngs: Sequence[np.random.Generator],
         size: int,
-        threads: int,
+        workers: Workers,
     ) -> None:
         """Take a model that fits, binary images, and an rng for each shard.
 
         B is `size`. One thread or more, the bits are the same.
         """
         self.model, self.optimizer, self.rngs = model, optimizer, rngs
-        self.threads = threads
+        self.workers = workers
         S, D = len(rngs), model.pixels
         self._parts = [slice(*part(size, s, S)) for s in range(S)]
         rows = -(-size // S)
@@ -300,7 +304,8 @@ class FusedStep:
         w, images = self.work, self._parts[s]
         starts = w.starts[s, : images.stop - images.start + 1]
         columns = w.columns[s, : starts[-1]]
-        return ActivePixels(columns, starts, self.model.pixels), w.eps[images]
+        x = ActivePixels.of_our_own(columns, starts, self.model.pixels)
+        return x, w.eps[images]
 
     def __call__(self, objective: Elbo) -> tuple[float, float]:
         """A step with what was drawn -> the sums of recon and KL, in nats.
@@ -317,7 +322,7 @@ class FusedStep:
         return recon, kl
 
     def _share(self, addresses: Array) -> None:
-        share(addresses, self.work, len(self.rngs), self.threads)
+        share(addresses, self.work, len(self.rngs), self.workers)
 
     def _lay_out(self, B: int) -> tuple[NDArray[np.int64], Array]:
         """The table of `_layer`, and the array of what layers compute."""

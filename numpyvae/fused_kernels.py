@@ -10,23 +10,42 @@ import math
 
 import numpy as np
 
+from . import backends
 from .jit import jit
+from .layers import Dense
+from .likelihoods import Bernoulli
 from .models import VAE
+from .networks import Network
 
 IDENTITY, RELU, TANH = 0, 1, 2
 KINDS = {"identity": IDENTITY, "relu": RELU, "tanh": TANH}
 LANES = 128  # the numbers that a Bernoulli loss keeps beside exp(-|l|)
 
 
+# All that a VAE is made of: one with a part more is none that these loops know.
+PARTS = {
+    "pixels", "hidden", "latent", "activation", "decoder_hidden", "channels",
+    "image_shape", "classes", "dtype", "compiled", "pairs", "posterior", "likelihood",
+    "encoder", "decoder", "params",
+}  # fmt: skip
+
+
 def suits(model: VAE) -> bool:
     """Whether these loops are all that a model's layers and its likelihood need."""
+    if type(model) is not VAE or vars(model).keys() != PARTS:
+        return False
+    networks = model.encoder, model.decoder
+    layers = [*model.encoder.layers, *model.decoder.layers]
+    dense = [layer for layer in layers if type(layer) is Dense]
     return (
-        model.compiled
+        model.pairs is backends.compiled
         and model.dtype == np.float32
-        and model.activation in KINDS
-        and not model.channels
         and not model.classes
-        and model.likelihood.name == "bernoulli"
+        and type(model.likelihood) is Bernoulli
+        and all(type(network) is Network for network in networks)
+        and dense == layers
+        and all(layer.activation in KINDS for layer in dense)
+        and dense[-1].activation == "identity"
     )
 
 

@@ -19,6 +19,7 @@ from .layers import Dense
 from .models import VAE
 from .ops import Array
 from .pixels import ActivePixels
+from .posteriors import POSTERIORS, Point
 from .workspace import Workspace
 
 
@@ -46,7 +47,12 @@ def _decode(gemm, layers, z, columns, scratch, nll):
 
 def fits(model: VAE) -> bool:
     """Whether a model's samples of binary images can be decoded here."""
-    return suits(model) and model.posterior.name != "point" and find_gemm() is not None
+    return (
+        suits(model)
+        and type(model.posterior) in POSTERIORS.values()
+        and type(model.posterior) is not Point
+        and find_gemm() is not None
+    )
 
 
 class FusedLikelihood:

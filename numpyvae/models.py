@@ -11,6 +11,7 @@ per image; sums over pixels and latents, means over the batch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,7 +135,9 @@ class VAE:
         self.dtype = expect_dtype(dtype, compiled)
         self.pixels, self.latent, self.activation = pixels, latent, activation
         self.classes, self.compiled = classes, compiled
-        self.pairs = backends.compiled if compiled else backends.reference
+        self.pairs: SimpleNamespace = (
+            backends.compiled if compiled else backends.reference
+        )
         self.posterior = POSTERIORS[posterior](latent)
         self.likelihood = LIKELIHOODS[likelihood]
         self.image_shape = expect_shape(image_shape, pixels) if self.channels else None

@@ -1,23 +1,27 @@
 """Turns of a compiled function, shared out among the threads that numba keeps.
 
-They wait for the next turns without sleeping, so it takes microseconds to begin. The
-function is called at its address: compiled into the loop, it would be compiled again
-for each loop that calls it, which takes seconds.
+They wait for the next turns without sleeping, so it takes microseconds to begin; where
+they can't be had, the workers' threads take the turns, to the same bits. The function
+is called at its address: compiled into the loop, it would be compiled again for each
+loop that calls it, which takes seconds.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from typing import Any
 
 import numba
 from numba import config, get_num_threads, prange, set_num_threads, types
 from numba.extending import intrinsic
+from threadpoolctl import threadpool_info
 
-from .jit import parallel_jit
+from .jit import jit, parallel_jit
 from .ops import Array
+from .workers import Workers
 
 # How often a waiting thread looks for its next turn before it goes to sleep: for some
 # 0.2 ms, more than what Python takes between two steps. With GNU's own choice, thirty
@@ -30,16 +34,41 @@ def owner() -> int | None:
     """The process whose the threads are; None if they are not OpenMP's or TBB's.
 
     numba's own ("workqueue") are slow to meet, and end the process when two threads of
-    Python's call them at once; OpenMP's end it when they are called after a fork.
+    Python's call them at once; OpenMP's end it when they are called after a fork. GNU's
+    OpenMP, where another package has loaded it before, has not been told SPINS.
     """
     asked = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
+    before = _libraries()
     if not asked:
         os.environ["GOMP_SPINCOUNT"] = str(SPINS)
-    get_num_threads()  # only now does numba choose, and the library look
-    if not asked:
-        del os.environ["GOMP_SPINCOUNT"]
-    quick = numba.threading_layer() in ("omp", "tbb")
-    return os.getpid() if quick else None
+    try:
+        get_num_threads()  # only now does numba choose, and the library look
+        layer = numba.threading_layer()
+    except ValueError:  # it was told to take a layer that isn't there
+        return None
+    finally:
+        if not asked:
+            del os.environ["GOMP_SPINCOUNT"]
+    unheard = not asked and "libgomp" in str(before) and before == _libraries()
+    return os.getpid() if layer in ("omp", "tbb") and not unheard else None
+
+
+def _libraries() -> set[str]:
+    """The OpenMP libraries that the process has loaded."""
+    return {
+        pool["filepath"] for pool in threadpool_info() if pool["user_api"] == "openmp"
+    }
+
+
+def _remember_owner() -> None:
+    """Let a child know that the threads are its parent's, whoever started them."""
+    with suppress(ValueError):
+        numba.threading_layer()
+        owner()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_remember_owner)
 
 
 def address(function: Callable[..., Any], work: tuple[Any, ...]) -> int:
@@ -55,13 +84,20 @@ def address(function: Callable[..., Any], work: tuple[Any, ...]) -> int:
     return place
 
 
-def share(addresses: Array, work: tuple[Any, ...], turns: int, threads: int) -> None:
+def share(
+    addresses: Array, work: tuple[Any, ...], turns: int, workers: Workers
+) -> None:
     """Call what is at each of `addresses` in order, each for all of range(turns).
 
-    So many threads take the turns of one, and meet before the next.
+    As many threads as there are workers take the turns of one, and meet before the
+    next.
     """
+    if owner() != os.getpid():
+        for place in addresses:
+            workers.map(partial(_call_at, place, work), turns)
+        return
     before, most = get_num_threads(), config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    set_num_threads(min(threads, most))
+    set_num_threads(min(workers.threads, most))
     try:
         _share(addresses, work, turns)
     finally:
@@ -73,6 +109,11 @@ def _share(addresses, work, turns):
     for k in range(addresses.shape[0]):
         for turn in prange(turns):
             _call(addresses[k], turn, work)
+
+
+@jit
+def _call_at(address, work, turn):
+    _call(address, turn, work)
 
 
 @intrinsic

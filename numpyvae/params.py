@@ -47,6 +47,10 @@ class Parameters(Mapping[str, Array]):
         """The same table over another vector (P,): a gradient, a perturbed copy."""
         return Parameters(self.shapes, flat)
 
+    def __reduce__(self) -> tuple[type[Parameters], tuple[Shapes, Array]]:
+        """Copy and pickle table and vector; the views are laid out anew."""
+        return Parameters, (self.shapes, self.flat)
+
     def __getitem__(self, name: str) -> Array:
         """The view of one block."""
         return self._views[name]

@@ -5,28 +5,81 @@ Shapes: B batch, D pixels.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .errors import ArgumentError, expect_whole
 from .jit import jit
 from .noise import next_bits
 from .ops import Array
 
 
-class ActivePixels(NamedTuple):
+class ActivePixels:
     """A batch of binary images as the list of their active pixels.
 
     Image i has the pixels columns[starts[i]:starts[i + 1]] set: of a binarized digit's
     784, one in eight. The first layer and the Bernoulli pair take the list for x and
-    skip the zeros.
+    skip the zeros. Compiled code reads where a list tells it to: so it is checked when
+    it is made, and can't be written to afterwards.
     Shapes: columns (total,) int32, starts (B + 1,) int32.
     """
 
+    __slots__ = ("columns", "starts", "width")
     columns: NDArray[np.int32]
     starts: NDArray[np.int32]
     width: int
+
+    def __init__(
+        self, columns: NDArray[np.integer], starts: NDArray[np.integer], width: int
+    ) -> None:
+        """Copy the list of images of `width` pixels.
+
+        Raises ArgumentError unless each image's pixels are whole numbers from 0 to
+        width - 1 that rise, and the images follow one another.
+        """
+        expect_whole("width", width, 1)
+        for name, array in (("columns", columns), ("starts", starts)):
+            if not (
+                isinstance(array, np.ndarray)
+                and array.ndim == 1
+                and array.dtype.kind in "iu"
+            ):
+                raise ArgumentError(f"{name}: expected a vector of whole numbers")
+        if (
+            not len(starts)
+            or starts[0] != 0
+            or starts[-1] != len(columns)
+            or (starts[1:] < starts[:-1]).any()
+        ):
+            raise ArgumentError(
+                f"starts: expected numbers that rise from 0 to the {len(columns)} of "
+                "columns"
+            )
+        if len(columns) and not 0 <= columns.min() <= columns.max() < width:
+            raise ArgumentError(
+                f"columns: found {columns.min()} to {columns.max()}, expected pixels "
+                f"from 0 to {width - 1}"
+            )
+        counts = starts[1:].astype(np.int64) - starts[:-1].astype(np.int64)
+        images = np.repeat(np.arange(len(counts)), counts)
+        if (np.diff(images * width + columns.astype(np.int64)) <= 0).any():
+            raise ArgumentError("columns: expected pixels that rise within each image")
+        self._keep(columns.astype(np.int32), starts.astype(np.int32), width)
+
+    @classmethod
+    def of_our_own(
+        cls, columns: NDArray[np.int32], starts: NDArray[np.int32], width: int
+    ) -> ActivePixels:
+        """A list that was made of images and needs no check; nothing is copied."""
+        active = cls.__new__(cls)
+        active._keep(columns, starts, width)
+        return active
+
+    def _keep(
+        self, columns: NDArray[np.int32], starts: NDArray[np.int32], width: int
+    ) -> None:
+        columns.flags.writeable = starts.flags.writeable = False
+        self.columns, self.starts, self.width = columns, starts, width
 
     def __len__(self) -> int:
         """B, the number of images."""
@@ -41,7 +94,7 @@ def active_pixels(bits: NDArray[np.uint8]) -> ActivePixels:
     columns = np.empty(bits.size + 1, np.int32)
     starts = np.empty(len(bits) + 1, np.int32)
     list_rows(bits, np.arange(len(bits)), columns, starts)
-    return ActivePixels(columns[: starts[-1]], starts, bits.shape[1])
+    return ActivePixels.of_our_own(columns[: starts[-1]], starts, bits.shape[1])
 
 
 # ---- Listing -------------------------------------------------------------------------
@@ -174,7 +227,8 @@ def rows_of(x: Input, rows: slice) -> Input:
     if not isinstance(x, ActivePixels):
         return x[rows]
     starts = x.starts[rows.start : rows.stop + 1]
-    return ActivePixels(x.columns[starts[0] : starts[-1]], starts - starts[0], x.width)
+    columns = x.columns[starts[0] : starts[-1]]
+    return ActivePixels.of_our_own(columns, starts - starts[0], x.width)
 
 
 def repeat(x: Input, count: int) -> Input:
@@ -186,7 +240,7 @@ def repeat(x: Input, count: int) -> Input:
     starts[1:] = sizes.cumsum()
     first = np.repeat(x.starts[:-1], count) - starts[:-1]
     picks = np.arange(starts[-1]) + np.repeat(first, sizes)
-    return ActivePixels(x.columns[picks], starts, x.width)
+    return ActivePixels.of_our_own(x.columns[picks], starts, x.width)
 
 
 def append(x: Input, labels: NDArray[np.integer] | None, classes: int) -> Input:
@@ -201,7 +255,7 @@ def append(x: Input, labels: NDArray[np.integer] | None, classes: int) -> Input:
     ends = x.starts[1:]
     columns = np.insert(x.columns, ends, x.width + labels.astype(np.int32))
     starts = x.starts + np.arange(len(x.starts)).astype(np.int32)
-    return ActivePixels(columns, starts, x.width + classes)
+    return ActivePixels.of_our_own(columns, starts, x.width + classes)
 
 
 def one_hot(labels: NDArray[np.integer], classes: int, dtype: DTypeLike) -> Array:

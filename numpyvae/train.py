@@ -106,7 +106,7 @@ class Trainer:
         self.shard_grads = [model.params.like(grad) for grad in self.grads]
         self.workspaces = [Workspace() for _ in range(SHARDS)]
         plain = self.batches.binary and not self.corruption
-        self.fuses = plain and fits(model, objective)
+        self.fuses = plain and fits(model, objective, self.optimizer)
         self.fused: dict[int, FusedStep] = {}  # by the size of the batch
         self.parts = [_shard(size, s) for s in range(SHARDS)]
         self.records: list[EpochRecord] = []
@@ -211,7 +211,7 @@ class Trainer:
         if size not in self.fused:
             self.fused[size] = FusedStep(
                 self.model, self.batches, self.optimizer, self.shard_rngs, size,
-                self.workers.threads,
+                self.workers,
             )  # fmt: skip
         step = self.fused[size]
         step.draw(rows)

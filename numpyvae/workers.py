@@ -7,19 +7,15 @@ release the GIL, so plain Python threads around serial code use them all.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Any, TypeVar
 
-from threadpoolctl import threadpool_limits
+from .process import quick_switches, serial_blas
 
 Result = TypeVar("Result")
-# How long a thread that waits for the GIL sleeps before it looks again. Ours hold it
-# for microseconds between two kernels; Python's 5 ms made a step a seventh longer.
-SWITCH_SECONDS = 1e-5
 
 
 def available_cores() -> int:
@@ -41,31 +37,23 @@ class Workers:
 
     def __enter__(self) -> Workers:
         """Keep BLAS to one thread from here on, and start the helpers."""
-        self._limits = threadpool_limits(1, "blas")
-        self._interval = sys.getswitchinterval()
-        if self._inboxes:
-            sys.setswitchinterval(SWITCH_SECONDS)
-        self._helpers = [
-            threading.Thread(target=self._serve, args=(inbox,), daemon=True)
-            for inbox in self._inboxes
-        ]
-        for helper in self._helpers:
-            helper.start()
+        with ExitStack() as stack:
+            stack.enter_context(serial_blas)
+            if self._inboxes:
+                stack.enter_context(quick_switches)
+            for inbox in self._inboxes:
+                helper = threading.Thread(
+                    target=self._serve, args=(inbox,), daemon=True
+                )
+                helper.start()
+                stack.callback(helper.join)
+                stack.callback(inbox.put, None)
+            self._process, self._stack = os.getpid(), stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """End the helpers and give BLAS its threads back."""
-        for inbox in self._inboxes:
-            inbox.put(None)
-        for helper in self._helpers:
-            helper.join()
-        sys.setswitchinterval(self._interval)
-        self._limits.restore_original_limits()
+        self._stack.close()
 
     @property
     def threads(self) -> int:
@@ -75,11 +63,13 @@ class Workers:
     def map(self, task: Callable[[int], Result], count: int) -> list[Result]:
         """[task(0), ..., task(count - 1)], in this order, when all have ended.
 
-        Every thread takes every so-manieth task, the caller's the first. The first
-        error of a task is raised here, then.
+        Of T threads, the caller's takes the tasks 0, T, 2T, ..., the next one the tasks
+        1, T + 1, ... The first error of a task is raised here, then. In a process that
+        was forked since, which has no helpers, the caller's takes all.
         """
         outcomes: list[Any] = [None] * count
-        threads = self.threads
+        inboxes = self._inboxes if os.getpid() == self._process else []
+        threads = 1 + len(inboxes)
 
         def run(first: int) -> None:
             for i in range(first, count, threads):
@@ -88,10 +78,10 @@ class Workers:
                 except BaseException as error:
                     outcomes[i] = False, error
 
-        for first, inbox in enumerate(self._inboxes, 1):
+        for first, inbox in enumerate(inboxes, 1):
             inbox.put((run, first))
         run(0)
-        for _ in self._inboxes:
+        for _ in inboxes:
             self._finished.get()
         for fine, result in outcomes:
             if not fine:
@@ -99,7 +89,8 @@ class Workers:
         return [result for _, result in outcomes]
 
     def _serve(self, inbox: SimpleQueue[Any]) -> None:
-        while (order := inbox.get()) is not None:
-            run, first = order
-            run(first)
-            self._finished.put(None)
+        with serial_blas:
+            while (order := inbox.get()) is not None:
+                run, first = order
+                run(first)
+                self._finished.put(None)

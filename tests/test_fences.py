@@ -56,15 +56,17 @@ def reached_from(name: str) -> set[str]:
 COMMAND_LINE = {"commands", "cli", "__main__"}
 PICTURES_AND_RUNS = COMMAND_LINE | {"figures", "runs"}
 TRAINING = PICTURES_AND_RUNS | {"train", "settings", "evaluate"}
-TRAINING |= {"checkpoint", "workers", "fused"}
+TRAINING |= {"checkpoint", "fused"}
+THREADS = {"process", "workers", "parallel"}
 CHECKS = {"gradcheck", "rounding", "selfcheck", "mistakes", "trials", "exercises"}
-MODELS = TRAINING | CHECKS | {"models", "networks", "layers", "params", "backends"}
+MODELS = TRAINING | THREADS | CHECKS | {"models", "networks", "layers", "params", "backends"}
 MATHEMATICS = {"ops", "conv", "gaussian", "likelihoods", "optim", "kernels", "jit"}
 MATHEMATICS |= {"conv_kernels", "pixels", "objectives", "posteriors", "workspace"}
-MATHEMATICS |= {"classify", "blas", "noise", "parallel"}
+MATHEMATICS |= {"classify", "blas", "noise"}
 # Who must not reach whom.
 FENCES = {
     **dict.fromkeys(MATHEMATICS, MODELS | {"datasets"}),
+    **dict.fromkeys(THREADS, (MODELS - THREADS) | {"datasets"}),
     "datasets": MODELS | (MATHEMATICS - {"jit"}),
     **dict.fromkeys(["models", "networks", "layers", "params"], TRAINING | CHECKS),
     **dict.fromkeys(CHECKS - {"selfcheck"}, MODELS - CHECKS),

@@ -8,6 +8,7 @@ from data import tiny
 from differences import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
+from own_parts import OWN_PARTS
 
 from numpyvae import VAE, blas, evaluate, fused_likelihood
 from numpyvae.evaluate import SAMPLED, likelihood
@@ -84,6 +85,7 @@ OTHERS: dict[str, Callable[[], VAE]] = {
     "conditional": lambda: VAE(48, [16], 3, classes=10),
     "conv": lambda: VAE(64, [16], 3, channels=[4], image_shape=(8, 8)),
     "point": lambda: VAE(48, [16], 3, posterior="point"),
+    **OWN_PARTS,
 }
 
 

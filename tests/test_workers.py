@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from numpyvae.workers import SWITCH_SECONDS, Workers, available_cores
+from numpyvae.process import SWITCH_SECONDS
+from numpyvae.workers import Workers, available_cores
 
 BOUND = 30  # seconds until a thread that waits in vain gives up
 
