@@ -1,5 +1,6 @@
 """How this project compiles a loop."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,6 +45,33 @@ def _compiled(function: Callable[..., Any], *, parallel: bool) -> Callable[..., 
     return compiled
 
 
+class _Files(IndexDataCacheFile):
+    """A file for each signature, which says itself what it was compiled from.
+
+    numba keeps an index of its files and counts them. Two processes that save at once
+    take the same number, and from then on a signature loads the code of another.
+    """
+
+    def save(self, key: Any, code: Any) -> None:
+        """Raises OSError where it can't be written."""
+        self._save_data(self._name(key), (self._source(key), code))
+
+    def load(self, key: Any) -> Any:
+        """The code; None if there is none of this source. Raises if damaged."""
+        try:
+            source, code = self._load_data(self._name(key))
+        except FileNotFoundError:
+            return None
+        return code if source == self._source(key) else None
+
+    def _source(self, key: Any) -> Any:
+        return self._version, self._source_stamp, key
+
+    def _name(self, key: Any) -> str:
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()
+        return self._data_name(int(digest[:12], 16))
+
+
 class _Cache(FunctionCache):
     """numba's cache, but stale after an edit, and no error when damaged or full.
 
@@ -54,16 +82,14 @@ class _Cache(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         """Raises RuntimeError where there is no place for files."""
         super().__init__(function)
-        own = self._impl.locator.get_source_stamp()
-        self._cache_file._source_stamp = own, _stamp(Path(__file__).parent)
+        stamp = self._impl.locator.get_source_stamp(), _stamp(Path(__file__).parent)
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, *key: Any) -> Any:
-        """The compiled code; None, and an empty cache, if it can't be read."""
+        """The compiled code; None if it can't be read."""
         try:
             return super().load_overload(*key)
         except Exception:  # whatever unpickling half a file raises
-            with suppress(OSError):
-                self.flush()
             return None
 
     def save_overload(self, *key_and_code: Any) -> None:
@@ -73,10 +99,10 @@ class _Cache(FunctionCache):
 
 
 @cache
-def _stamp(folder: Path) -> tuple[tuple[str, float, int], ...]:
-    """The time and size of each file with a kernel: what a cache was compiled from."""
-    stamp = []
-    for path in sorted(folder.glob("*.py")):
-        if b"jit\ndef " in path.read_bytes():
-            stamp.append((path.name, path.stat().st_mtime, path.stat().st_size))
-    return tuple(stamp)
+def _stamp(folder: Path) -> str:
+    """The SHA-256 of each file with a kernel: what a cache was compiled from."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for path in sorted(folder.rglob("*.py")):
+        if b"jit\ndef " in (content := path.read_bytes()):
+            digest.update(path.name.encode() + hashlib.sha256(content).digest())
+    return digest.hexdigest()

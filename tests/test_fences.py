@@ -59,7 +59,9 @@ TRAINING = PICTURES_AND_RUNS | {"train", "settings", "evaluate"}
 TRAINING |= {"checkpoint", "fused"}
 THREADS = {"process", "workers", "parallel"}
 CHECKS = {"gradcheck", "rounding", "selfcheck", "mistakes", "trials", "exercises"}
-MODELS = TRAINING | THREADS | CHECKS | {"models", "networks", "layers", "params", "backends"}
+MODELS = (
+    TRAINING | THREADS | CHECKS | {"models", "networks", "layers", "params", "backends"}
+)
 MATHEMATICS = {"ops", "conv", "gaussian", "likelihoods", "optim", "kernels", "jit"}
 MATHEMATICS |= {"conv_kernels", "pixels", "objectives", "posteriors", "workspace"}
 MATHEMATICS |= {"classify", "blas", "noise"}
