@@ -1,15 +1,22 @@
 """A copied or unpickled model is the same model, and trains as it does."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from data import tiny
-from test_params import COPIES
 
 from numpyvae import VAE, backends, train
 from numpyvae.fused_likelihood import fits
+from numpyvae.params import Parameters
+
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda original: pickle.loads(pickle.dumps(original)),
+}
 
 MODELS: dict[str, dict[str, Any]] = {
     "usual": {},
@@ -39,3 +46,13 @@ def test_it_trains_to_the_bits_of_the_original(
         train(each, tiny(), epochs=1, progress=False, binarize=binarize)
     assert copied.params.flat.tobytes() == model.params.flat.tobytes()
     assert not np.array_equal(model.params.flat, before)
+
+
+@pytest.mark.parametrize("again", COPIES.values(), ids=COPIES)
+def test_named_views_are_of_the_copys_own_vector(again: Callable[[Any], Any]) -> None:
+    params = Parameters({"W": (2, 3), "b": (3,)}, np.arange(9.0))
+    copied = again(params)
+    copied["b"][...] = 7
+    assert copied.shapes == params.shapes
+    assert copied.flat.tolist() == [0, 1, 2, 3, 4, 5, 7, 7, 7]
+    assert params.flat.tolist() == [*range(9)]

@@ -1,10 +1,5 @@
 """One flat vector and its views."""
 
-import copy
-import pickle
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,10 +7,6 @@ from numpyvae.params import Parameters
 
 SHAPES = {"a.0.W": (2, 3), "a.0.b": (3,), "b.0.W": (3, 1), "b.0.b": (1,)}
 SIZE = 6 + 3 + 3 + 1
-COPIES: dict[str, Callable[[Any], Any]] = {
-    "deepcopy": copy.deepcopy,
-    "pickle": lambda original: pickle.loads(pickle.dumps(original)),
-}
 
 
 def test_the_views_lie_in_the_vector_in_the_order_of_the_table() -> None:
@@ -55,15 +46,3 @@ def test_like_lays_the_table_over_another_vector() -> None:
 def test_a_vector_of_another_size_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"the table needs \(13,\), the vector has"):
         Parameters(SHAPES, np.zeros(shape))
-
-
-@pytest.mark.parametrize("again", COPIES.values(), ids=COPIES)
-def test_a_copy_has_views_of_its_own_vector(again: Callable[[Any], Any]) -> None:
-    params = Parameters(SHAPES, np.arange(SIZE, dtype=np.float32))
-    copied = again(params)
-    assert copied.shapes == params.shapes and not np.shares_memory(
-        copied.flat, params.flat
-    )
-    copied["b.0.W"][...] = 7
-    assert copied.flat.tolist() == [*range(9), 7, 7, 7, 12]
-    assert params.flat.tolist() == [*range(SIZE)]
