@@ -65,31 +65,54 @@ def expect_dtype(dtype: Any, compiled: bool) -> np.dtype:
 
 
 def expect_vector(params: Array, dtype: np.dtype) -> Array:
-    """`params`. Raises ArgumentError unless they are an array of this dtype."""
-    if not isinstance(params, np.ndarray):
+    """`params`. Raises ArgumentError unless they are an array of this dtype.
+
+    Its numbers must lie side by side: views of its parts would be copies otherwise.
+    """
+    if not _is_plain(params):
         raise ArgumentError(
             f"params: found {type(params).__name__}, expected {dtype} (P,)"
         )
     if params.dtype != dtype:
         raise ArgumentError(f"params: found {params.dtype}, expected {dtype}")
+    if not params.flags.c_contiguous:
+        raise ArgumentError(
+            "params: found numbers that lie apart, expected them side by side; pass "
+            "numpy.ascontiguousarray(params)"
+        )
     return params
 
 
-def expect_matrix(name: str, x: Array, columns: int) -> None:
-    """Raise ArgumentError unless x is a matrix (B, columns) of finite floats."""
+def _is_plain(array: object) -> bool:
+    """Whether it is an array that hides none of its numbers."""
+    return isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
+
+
+def expect_matrix(name: str, x: Array, columns: int, dtype: np.dtype) -> Array:
+    """x, converted to `dtype` from floats of any length and byte order.
+
+    Raises ArgumentError unless x is a matrix (B, columns) of finite floats.
+    """
     expected = f"expected floats of shape (B, {columns})"
-    if not isinstance(x, np.ndarray):
+    if not _is_plain(x):
         raise ArgumentError(f"{name}: found {type(x).__name__}, {expected}")
-    if x.ndim != 2 or x.shape[1] != columns or x.dtype.kind not in "fc":
+    kinds = "fc" if dtype.kind == "c" else "f"
+    if x.ndim != 2 or x.shape[1] != columns or x.dtype.kind not in kinds:
         raise ArgumentError(f"{name}: found {x.dtype} of shape {x.shape}, {expected}")
+    with np.errstate(over="ignore"):
+        x = np.ascontiguousarray(x, dtype)
     if not np.isfinite(x).all():
-        raise ArgumentError(f"{name}: found NaN or infinity, expected finite numbers")
+        raise ArgumentError(
+            f"{name}: found NaN or infinity, expected numbers that are finite in "
+            f"{dtype}"
+        )
+    return x
 
 
 def expect_bytes(images: Any, pixels: int, binary: bool) -> None:
     """Raise ArgumentError unless images are uint8 (B, D), and 0 or 1 if `binary`."""
     expected = f"expected uint8 of shape (B, {pixels})"
-    if not isinstance(images, np.ndarray):
+    if not _is_plain(images):
         raise ArgumentError(f"images: found {type(images).__name__}, {expected}")
     if images.shape[1:] != (pixels,) or images.dtype != np.uint8:
         raise ArgumentError(
@@ -103,15 +126,14 @@ def expect_bytes(images: Any, pixels: int, binary: bool) -> None:
 
 def expect_images(
     x: Input, labels: Any, pixels: int, classes: int, dtype: np.dtype
-) -> None:
-    """Raise ArgumentError unless x (B, D) is what a model of `pixels` takes.
+) -> Input:
+    """x, converted to `dtype`.
 
-    Labels (B,) are there if it has `classes`, and only then.
+    Raises ArgumentError unless x (B, D) is what a model of `pixels` takes. Labels (B,)
+    are there if it has `classes`, and only then.
     """
     if not isinstance(x, ActivePixels):
-        expect_matrix("x", x, pixels)
-        if x.dtype.kind == "c" != dtype.kind:
-            raise ArgumentError(f"x: found {x.dtype}, expected {dtype}")
+        x = expect_matrix("x", x, pixels, dtype)
         if x.real.min(initial=0) < 0 or x.real.max(initial=0) > 1:
             raise ArgumentError(
                 f"x: found values from {x.real.min():g} to {x.real.max():g}, "
@@ -120,6 +142,7 @@ def expect_images(
     elif x.width != pixels:
         raise ArgumentError(f"x: found {x.width} pixels, expected {pixels}")
     expect_labels(labels, len(x), classes)
+    return x
 
 
 def expect_labels(labels: Any, count: int, classes: int) -> None:
@@ -141,3 +164,13 @@ def expect_labels(labels: Any, count: int, classes: int) -> None:
     wrong = labels[(labels < 0) | (labels >= classes)]
     if wrong.size:
         raise ArgumentError(f"labels: found {wrong[0]}, {expected}")
+
+
+def expect_rows(rows: Any, count: int) -> None:
+    """Raise ArgumentError unless rows (B,) are one or more of range(count)."""
+    expected = f"expected one or more whole numbers from 0 to {count - 1}"
+    if not _is_plain(rows) or rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise ArgumentError(f"rows: found {type(rows).__name__}, {expected}")
+    if not rows.size or rows.min() < 0 or rows.max() >= count:
+        found = f"{rows.min()} to {rows.max()}" if rows.size else "none"
+        raise ArgumentError(f"rows: found {found}, {expected}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from .conv import conv_size, transpose_size
 from .jit import jit
-from .kernels import add_bias_and_activate, through_activation
+from .kernels import add_bias_and_activate, expect, through_activation
 from .ops import Array
 
 ENTRIES = 1 << 18  # of a part's windows: 1 MB, half an L2 cache
@@ -54,14 +54,17 @@ def _scatter(windows, frame, K, stride):
 
 
 def _parts(
-    x: Array, y: Array, K: int, padding: int
+    x: Array, y: Array, K: int, stride: int, padding: int
 ) -> Iterator[tuple[slice, Array, Array]]:
     """Slices of the batch, each with room for its padded images and their windows.
 
     The same room each time, zeros at first: (n, H + 2 padding, V + 2 padding, C) and
     (n, H', V', L).
     """
-    (B, H, V, C), (height, width) = x.shape, y.shape[1:3]
+    B, H, V, C = x.shape
+    height, width = (conv_size(n, K, stride, padding) for n in (H, V))
+    expect("images", x, (B, H, V, C))
+    expect("maps", y, (B, height, width, y.shape[-1]))
     L = K * K * C
     n = max(1, min(B, ENTRIES // (height * width * L)))
     frame = np.zeros((n, H + 2 * padding, V + 2 * padding, C), y.dtype)
@@ -86,7 +89,7 @@ def _rows(a: Array) -> Array:
 def _convolve(x: Array, W: Array, y: Array, stride: int, padding: int) -> None:
     """y = `conv.convolve(x, W)`."""
     K = len(W)
-    for part, frame, windows in _parts(x, y, K, padding):
+    for part, frame, windows in _parts(x, y, K, stride, padding):
         _inside(frame, padding)[...] = x[part]
         _gather(frame, windows, K, stride)
         np.matmul(_rows(windows), _rows(W), out=_rows(y[part]))
@@ -97,7 +100,7 @@ def _convolve_transposed(
 ) -> None:
     """x = `conv.convolve_transposed(y, W)`."""
     K = len(W)
-    for part, frame, windows in _parts(x, y, K, padding):
+    for part, frame, windows in _parts(x, y, K, stride, padding):
         np.matmul(_rows(y[part]), _rows(W).T, out=_rows(windows))
         frame[...] = 0
         _scatter(windows, frame, K, stride)
@@ -108,7 +111,7 @@ def _convolve_weights(x: Array, y: Array, W: Array, stride: int, padding: int) -
     """W = `conv.convolve_weights(x, y)`."""
     K = len(W)
     W[...] = 0
-    for part, frame, windows in _parts(x, y, K, padding):
+    for part, frame, windows in _parts(x, y, K, stride, padding):
         _inside(frame, padding)[...] = x[part]
         _gather(frame, windows, K, stride)
         W += (_rows(windows).T @ _rows(y[part])).reshape(W.shape)

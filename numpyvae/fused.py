@@ -259,8 +259,10 @@ class FusedStep:
         def floats(*shape: int) -> Array:
             return np.empty(shape, np.float32)
 
+        images = np.ascontiguousarray(batches.images).view()
+        images.flags.writeable = False  # one kind of array, wherever they come from
         self.work = Work(
-            images=batches.images,
+            images=images,
             grey=batches.drawn_anew,
             generators=np.array([addresses(rng) for rng in rngs], np.uintp),
             normals=find_normals(),

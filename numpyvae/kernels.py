@@ -2,7 +2,9 @@
 
 Each is a Python function that calls BLAS for its matrix products and a serial,
 GIL-free numba loop for the rest, and writes its results to `out`. The text to read is
-in ops.py, likelihoods.py and optim.py; tests hold the two together.
+in ops.py, likelihoods.py and optim.py; tests hold the two together. A loop reads and
+writes without a look at how far its arrays go: so the Python in front of it looks, and
+raises ArgumentError.
 
 Shapes: B batch, N inputs, M outputs, D pixels, P parameters, S shards.
 """
@@ -11,9 +13,24 @@ import math
 
 import numpy as np
 
+from .errors import ArgumentError
 from .jit import jit
 from .ops import Array, activate, activation_slope
 from .pixels import ActivePixels, Input, list_images, sum_rows
+
+FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
+
+
+def expect(name: str, x: Input, shape: tuple[int, ...]) -> None:
+    """Raise ArgumentError unless x is a list of pixels, or floats, of this shape."""
+    if x.shape == shape and (isinstance(x, ActivePixels) or x.dtype in FLOATS):
+        return
+    dtype = "a list of pixels" if isinstance(x, ActivePixels) else x.dtype
+    raise ArgumentError(
+        f"{name}: found {dtype} of shape {x.shape}, expected float32 or float64 of "
+        f"shape {shape}"
+    )
+
 
 # ---- Dense layer ---------------------------------------------------------------------
 
@@ -28,6 +45,8 @@ def dense_forward(
     """`ops.dense_forward`; of binary x, only the active pixels' rows of W are read."""
     y = np.empty((len(x), W.shape[1]), W.dtype) if out is None else out
     if isinstance(x, ActivePixels):
+        expect("x", x, (len(y), len(W)))
+        expect("out", y, (len(x), W.shape[1]))
         sum_rows(W, x.columns, x.starts, y)
     else:
         np.matmul(x, W, out=y)
@@ -38,6 +57,7 @@ def dense_forward(
 def add_bias_and_activate(y: Array, b: Array, activation: str) -> None:
     """y = f(y + b), in place; y (B, M), b (M,)."""
     if activation == "relu":
+        expect("b", b, y.shape[1:])
         _add_bias_relu(y, b)
         return
     y += b
@@ -96,6 +116,7 @@ def through_activation(dy: Array, y: Array, activation: str) -> Array:
         return dy
     if activation not in ("relu", "tanh"):
         return dy * activation_slope(y, activation)
+    expect("dy", dy, y.shape)
     da = np.empty_like(y)
     (_relu_backward if activation == "relu" else _tanh_backward)(dy, y, da)
     return da
@@ -119,6 +140,8 @@ def _tanh_backward(dy, y, da):
 
 def _weight_gradients(x: Input, da: Array, dW: Array, db: Array) -> None:
     if isinstance(x, ActivePixels):
+        expect("x", x, (len(da), len(dW)))
+        expect("dW", dW, (x.width, da.shape[1]))
         images = np.empty(len(x.columns), np.int32)
         image_starts = np.empty(x.width + 1, np.int32)
         list_images(x.columns, x.starts, images, image_starts)
@@ -141,6 +164,9 @@ def bernoulli_forward(
     if out is None:
         out = np.empty(len(logits), logits.dtype), np.empty_like(logits)
     nll, p = out
+    expect("x", x, logits.shape)
+    expect("p", p, logits.shape)
+    expect("nll", nll, logits.shape[:1])
     _minus_abs(logits, p)
     np.exp(p, out=p)
     _softplus_and_sigmoid(logits, p, nll)
@@ -203,7 +229,9 @@ def bernoulli_backward(
 ) -> Array:
     """`likelihoods.bernoulli_backward`."""
     dlogits = np.empty_like(p) if out is None else out
+    expect("x", x, p.shape)
     if isinstance(x, ActivePixels):
+        expect("dnll", dnll, p.shape[:1])
         np.multiply(dnll[:, None], p, out=dlogits)
         _subtract_at_active(dnll, x.columns, x.starts, dlogits)
     else:
@@ -245,6 +273,9 @@ def adam_update(
     number: a processor takes a hundred times as long for a subnormal one, and no weight
     can tell the difference.
     """
+    expect("grads", grads, (len(grads), *params.shape))
+    expect("m", m, params.shape)
+    expect("v", v, params.shape)
     _adam(params, grads, m, v, float(step), lr, beta1, beta2, eps)
 
 

@@ -262,8 +262,8 @@ class VAE:
         """
         self.expect(objective)
         labels = given.get("labels")
-        expect_images(x, labels, self.pixels, self.classes, self.dtype)
-        expect_matrix("eps", eps, self.latent)
+        x = expect_images(x, labels, self.pixels, self.classes, self.dtype)
+        eps = expect_matrix("eps", eps, self.latent, self.dtype)
         if not len(x):
             raise ArgumentError("x: found 0 images, expected at least 1")
         if len(eps) != len(x) * objective.samples:
@@ -300,7 +300,7 @@ class VAE:
         sigma are the standard deviations of each latent by itself. Raises
         ArgumentError for an x of another kind.
         """
-        expect_images(x, labels, self.pixels, self.classes, self.dtype)
+        x = expect_images(x, labels, self.pixels, self.classes, self.dtype)
         seen = append(x, labels, self.classes)
         h = self.encoder.forward(seen, self.params, self.pairs, fresh)[-1]
         eps = np.zeros((len(h), self.latent), self.dtype)
@@ -312,7 +312,7 @@ class VAE:
 
         Raises ArgumentError for a z of another kind.
         """
-        expect_matrix("z", z, self.latent)
+        z = expect_matrix("z", z, self.latent, self.dtype)
         expect_labels(labels, len(z), self.classes)
         if labels is not None:
             z = np.hstack([z, one_hot(labels, self.classes, z.dtype)])

@@ -85,6 +85,11 @@ class ActivePixels:
         """B, the number of images."""
         return len(self.starts) - 1
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, D), as the images themselves would have it."""
+        return len(self.starts) - 1, self.width
+
 
 Input = Array | ActivePixels
 

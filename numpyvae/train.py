@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from .arguments import expect_rows
 from .datasets import Dataset
 from .datasets.binarize import Batches
 from .errors import ArgumentError, DivergedError
@@ -70,6 +71,11 @@ class Trainer:
             raise ArgumentError(
                 f"model: found {model.dtype}, expected float32 or float64; complex "
                 "models are for the complex step"
+            )
+        if not model.params.flat.flags.writeable:
+            raise ArgumentError(
+                "model: found parameters that are read-only, expected some that a step "
+                "can change; make the model of a copy of them"
             )
         if model.pixels != data.pixels:
             raise ArgumentError(
@@ -163,9 +169,10 @@ class Trainer:
     def step(self, rows: NDArray[np.int64]) -> tuple[float, float]:
         """One step of Adam on the images `rows` (B,) -> summed recon and kl, in nats.
 
-        Raises DivergedError, and leaves the parameters, if these are not finite.
+        Raises DivergedError, and leaves the parameters, if these are not finite, and
+        ArgumentError for rows that are none of the training images'.
         """
-
+        expect_rows(rows, len(self.batches))
         settings = self.settings
         share = self.start / len(self.batches)
         objective = settings.objective(self.epoch + share)
