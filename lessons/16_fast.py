@@ -43,7 +43,8 @@ from numpyvae.jit import jit
 from numpyvae.objectives import ELBO
 from numpyvae.optim import Adam
 from numpyvae.pixels import active_pixels, rows_of
-from numpyvae.workers import SWITCH_SECONDS, Workers, available_cores
+from numpyvae.process import SWITCH_SECONDS
+from numpyvae.workers import Workers, available_cores
 
 rng = np.random.default_rng(16)
 B = 128
@@ -892,13 +893,13 @@ def idle(turn, work):
     work.done[turn] = 1
 
 
-def compiled_step():
+def compiled_step(workers):
     """A function that makes a step; and the gradient (P,), the first time."""
     model, images = VAE(seed=16), 255 * bits.reshape(B, 28, 28)
     model.params.flat[...] = start32
     adam = Adam(model.params.flat, model.pairs, **HYPER)
     batches, rngs = Batches(images, "threshold", rng), rng.spawn(SHARDS)
-    whole = FusedStep(model, batches, adam, rngs, B, cores)
+    whole = FusedStep(model, batches, adam, rngs, B, workers)
     whole.draw(np.arange(B))
     whole.work.eps[...] = eps32
 
@@ -909,9 +910,10 @@ def compiled_step():
     return step
 
 
-fusible = fused.fits(VAE(), ELBO)
+usual = VAE()
+fusible = fused.fits(usual, ELBO, Adam(usual.params.flat, usual.pairs))
 if not fusible:
-    print("no OpenBLAS of NumPy's or no OpenMP: the last rung is left out")
+    print("NumPy's BLAS is not OpenBLAS: the last rung is left out")
 
 small_widths = [(1, 1), (1, 40), (20, 1), (1, 1)]
 small = [np.ones(size, np.float32) for N, M in small_widths for size in ((N, M), M)]
@@ -925,9 +927,10 @@ if fusible:
     work = Nothing(np.zeros(SHARDS))
     at = np.array([parallel.address(idle, work)])
     lines["a meeting of numba's threads"] = lambda: parallel.share(
-        at, work, SHARDS, cores
+        at, work, SHARDS, workers
     )
-lines = race(lines)
+with Workers(cores) as workers:
+    lines = race(lines)
 tell(lines)
 
 # %% [markdown]
@@ -993,7 +996,7 @@ with Workers(1) as alone, Workers(cores) as workers:
         "short waits": sharded_step(workers, of_lists),
     }
     if fusible:
-        shards["no Python in between"] = compiled_step()
+        shards["no Python in between"] = compiled_step(workers)
     for name, step in shards.items():
         loss, gradient = step()
         assert max(errors(loss, [gradient])) < SINGLE, name

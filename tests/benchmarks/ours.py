@@ -67,7 +67,7 @@ class Ours:
         adam = Adam(self.model.params.flat, self.model.pairs)
         step = FusedStep(
             self.model, Batches(images, "threshold", self.rng), adam,
-            self.rng.spawn(SHARDS), len(x), self.workers.threads,
+            self.rng.spawn(SHARDS), len(x), self.workers,
         )  # fmt: skip
         step.draw(np.arange(len(x)))
         step.work.eps[...] = eps
