@@ -38,32 +38,24 @@ class ActivePixels:
         width - 1 that rise, and the images follow one another.
         """
         expect_whole("width", width, 1)
-        for name, array in (("columns", columns), ("starts", starts)):
-            if not (
-                isinstance(array, np.ndarray)
-                and array.ndim == 1
-                and array.dtype.kind in "iu"
-            ):
-                raise ArgumentError(f"{name}: expected a vector of whole numbers")
-        if (
-            not len(starts)
-            or starts[0] != 0
-            or starts[-1] != len(columns)
-            or (starts[1:] < starts[:-1]).any()
-        ):
+        columns, starts = _vector("columns", columns), _vector("starts", starts)
+        total, counts = len(columns), np.diff(starts)
+        ends = (starts[0], starts[-1]) if len(starts) else None
+        if ends != (0, total) or (counts < 0).any():
             raise ArgumentError(
-                f"starts: expected numbers that rise from 0 to the {len(columns)} of "
-                "columns"
+                f"starts: found {starts}, expected numbers that rise from 0 to the "
+                f"{total} of columns"
             )
-        if len(columns) and not 0 <= columns.min() <= columns.max() < width:
+        if total and not 0 <= columns.min() <= columns.max() < width:
             raise ArgumentError(
                 f"columns: found {columns.min()} to {columns.max()}, expected pixels "
                 f"from 0 to {width - 1}"
             )
-        counts = starts[1:].astype(np.int64) - starts[:-1].astype(np.int64)
         images = np.repeat(np.arange(len(counts)), counts)
-        if (np.diff(images * width + columns.astype(np.int64)) <= 0).any():
-            raise ArgumentError("columns: expected pixels that rise within each image")
+        if (np.diff(images * width + columns) <= 0).any():
+            raise ArgumentError(
+                f"columns: found {columns}, expected pixels that rise within each image"
+            )
         self._keep(columns.astype(np.int32), starts.astype(np.int32), width)
 
     @classmethod
@@ -92,6 +84,16 @@ class ActivePixels:
 
 
 Input = Array | ActivePixels
+
+
+def _vector(name: str, array: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Raises ArgumentError for what is no vector of whole numbers."""
+    found = isinstance(array, np.ndarray) and (array.ndim, array.dtype.kind)
+    if found not in ((1, "i"), (1, "u")):
+        raise ArgumentError(
+            f"{name}: found {array!r}, expected a vector of whole numbers"
+        )
+    return array.astype(np.int64)
 
 
 def active_pixels(bits: NDArray[np.uint8]) -> ActivePixels:

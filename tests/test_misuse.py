@@ -108,7 +108,7 @@ TABLE: list[tuple[str, str, Callable[[], object]]] = [
                                                             binary=False)),
     ("images", r"uint8 of shape \(9,\)",
      lambda: MODEL.as_input(DATA.train_labels, binary=True)),
-    ("x", "complex128", lambda: encode(X.astype(complex))),
+    ("x", r"complex128 of shape \(3, 48\)", lambda: encode(X.astype(complex))),
     ("x", "0 images", lambda: gradient(X[:0], EPS[:0])),
     ("params", "list", lambda: VAE(48, params=[0.0])),
     ("images", "list", lambda: MODEL.as_input(GREYS.tolist(), binary=True)),
