@@ -246,6 +246,16 @@ def test_a_second_run_has_its_own_folder(house: Path) -> None:
     assert len({Run.open(run).load_model().params.flat.tobytes() for run in runs}) == 1
 
 
+def test_a_conditional_model_knows_the_labels_of_both_parts(house: Path) -> None:
+    data = tiny()
+    data.test_labels[-1] = 7
+    write_idx(house / "eight", data)
+    train = "train --data idx --data-dir eight --conditional --hidden 9 --epochs 1"
+    assert cli.main(f"{train} --out r".split()) == 0
+    assert Run.open(house / "r").load_model().classes == 8
+    assert cli.main(["plot", "r"]) == 0
+
+
 @pytest.fixture
 def own_ctrl_c() -> Iterator[Any]:
     """Python's own handling of Ctrl-C, even where a shell has it ignored."""

@@ -31,6 +31,7 @@ def test_keeps_the_arrays_it_is_given() -> None:
     assert DATA.train_labels is LABELS
     assert DATA.image_shape == (4, 5)
     assert DATA.pixels == 20
+    assert (DATA.classes, replace(DATA, train_labels=LABELS // 99).classes) == (256, 3)
 
 
 @pytest.mark.parametrize("dtype", ["i1", "<i8", ">i4", "u8"])

@@ -68,7 +68,7 @@ def begin(
     settings = Settings(**chosen)
     VAE(28 * 28, **architecture)  # names a bad option before the data are read
     images = load(data, data_dir)
-    classes = int(images.train_labels.max()) + 1 if conditional else 0
+    classes = images.classes if conditional else 0
     model = VAE(
         images.pixels, **architecture, image_shape=images.image_shape, classes=classes,
         seed=settings.seed,

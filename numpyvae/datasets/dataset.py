@@ -48,6 +48,11 @@ class Dataset:
         """D, the number of pixels of an image."""
         return self.image_shape[0] * self.image_shape[1]
 
+    @property
+    def classes(self) -> int:
+        """How many labels a conditional model is told apart by: 0 to the largest."""
+        return int(max(self.train_labels.max(), self.test_labels.max())) + 1
+
 
 def _expect_images(name: str, value: object) -> None:
     """Raise ArgumentError unless `value` is (N, H, W) uint8 with N, H, W >= 1."""
