@@ -1,6 +1,7 @@
 """The softmax pair, the classifier at its minimum, and who sees which labels."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from differences import (
 )
 from hypothesis import given
 
-from numpyvae import Dataset, classify, cli
+from numpyvae import classify, cli
 from numpyvae.classify import (
     FOLDS,
     TOLERANCE,
@@ -34,6 +35,7 @@ from numpyvae.classify import (
 )
 from numpyvae.commands import classification
 from numpyvae.commands.classification import errors_of_draws
+from numpyvae.errors import ArgumentError
 
 FLOATS = (np.float32, np.float64)
 each_method = pytest.mark.parametrize("method", [CENTRAL, COMPLEX], ids=["fd", "cs"])
@@ -257,16 +259,15 @@ def test_the_scale_is_one_for_all(rng: np.random.Generator) -> None:
     assert np.array_equal(Scale.of(np.ones((4, 2)))(np.ones((4, 2))), np.zeros((4, 2)))
 
 
-def test_nothing_is_chosen_by_the_test_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_chosen_by_the_test_labels(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = tiny()
-    flipped = Dataset(
-        "flipped", data.train_images, data.train_labels, data.test_images,
-        2 - data.test_labels,
-    )  # fmt: skip
-    rng = np.random.default_rng(0)
     features = [rng.standard_normal((n, 4)) for n in (len(data.train_images), TEST)]
     calls: list[list[Any]] = [[], []]
-    for seen, part in zip(calls, (data, flipped), strict=True):
+    for seen, labels in zip(
+        calls, (data.test_labels, 2 - data.test_labels), strict=True
+    ):
 
         def spied(x: Array, *others: Any, seen: list[Any] = seen) -> Classifier:
             found = fit(x, *others)
@@ -274,7 +275,7 @@ def test_nothing_is_chosen_by_the_test_labels(monkeypatch: pytest.MonkeyPatch) -
             return found
 
         monkeypatch.setattr(classification, "fit", spied)
-        errors_of_draws(features, part, 12, 3, 4, 0)
+        errors_of_draws(features, [data.train_labels, labels], 12, 4, 0)
     assert calls[0] == calls[1]
     assert len(calls[0]) == 4
 
@@ -319,6 +320,33 @@ def test_labels_that_can_not_be_drawn_are_refused(
     assert cli.main(f"classify {house / 'plain'} --labels {labels}".split()) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"found {labels}, expected" in line
+
+
+def test_the_classes_are_the_labels_that_occur(
+    house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, apart = tiny(), np.array([3, 200, 77], np.uint8)
+    train_labels, test_labels = apart[data.train_labels], apart[data.test_labels]
+    spaced = replace(data, train_labels=train_labels, test_labels=test_labels)
+    printed = []
+    for name, part in (("three", data), ("spaced", spaced)):
+        source, run = write_idx(tmp_path / name, part), tmp_path / f"run-{name}"
+        train = f"train --data idx --data-dir {source} --hidden 16 --epochs 1"
+        assert cli.main(f"{train} --latent 3 --lr 0.01 --out {run}".split()) == 0
+        capsys.readouterr()
+        assert cli.main(f"classify {run} --labels 12 --draws 2".split()) == 0
+        printed.append(capsys.readouterr().out)
+    assert "4 of each class" in printed[1]
+    assert printed[1].split()[-20:] == printed[0].split()[-20:]
+
+
+def test_a_label_of_test_images_alone_is_always_an_error() -> None:
+    known = classification.expect_classes(np.array([5, 9, 5, 9, 7, 7]), 6)
+    assert known.tolist() == [5, 7, 9]
+    found = classification.class_of(np.array([9, 5, 8, 200, 0, 7]), known)
+    assert found.tolist() == [2, 0, 3, 3, 3, 1]
+    with pytest.raises(ArgumentError, match="one training image of the label 7, exp"):
+        classification.expect_classes(np.array([5, 9, 5, 9, 7]), 6)
 
 
 def test_a_model_that_has_seen_labels_is_refused(

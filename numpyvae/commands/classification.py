@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..classify import Scale, choose_decay, draw_balanced, fit
-from ..datasets import Dataset
 from ..datasets.binarize import binarize
 from ..errors import ArgumentError, expect_whole
 from ..models import VAE
@@ -38,21 +38,23 @@ def classify(
             "labels; train one without --conditional"
         )
     run.expect_data(data)
-    classes = expect_classes(data, labels)
+    known = expect_classes(data.train_labels, labels)
+    targets = [class_of(part, known) for part in (data.train_labels, data.test_labels)]
     how = run.config["training"]["binarize"]
     pixels = [greys(part, how) for part in (data.train_images, data.test_images)]
     print(
         f"{labels:,} labels of {len(data.train_images):,} training images of "
-        f"{data.name}, {labels // classes} of each class; {draws} draws, seed {seed}\n"
+        f"{data.name}, {labels // len(known)} of each class; {draws} draws, "
+        f"seed {seed}\n"
         f"error of a softmax classifier on {len(data.test_images):,} test images, "
         "mean and standard deviation of the draws",
         flush=True,
     )
     with Workers(1):  # BLAS's own threads don't pay for matrices so small
         codes = [encode(model, part) for part in pixels]
-        on_pixels = errors_of_draws(pixels, data, labels, classes, draws, seed)
+        on_pixels = errors_of_draws(pixels, targets, labels, draws, seed)
         print(f"raw pixels      {spread(on_pixels)}", flush=True)
-        on_codes = errors_of_draws(codes, data, labels, classes, draws, seed)
+        on_codes = errors_of_draws(codes, targets, labels, draws, seed)
         print(f"mu, {model.latent:4} latents {spread(on_codes)}")
     if data.name == "mnist" and labels == 100:
         print(PUBLISHED)
@@ -60,17 +62,35 @@ def classify(
     return 0
 
 
-def expect_classes(data: Dataset, labels: int) -> int:
-    """The number of classes. Raises ArgumentError if `labels` can't be so many."""
-    counts = np.bincount(data.train_labels)
-    classes = len(counts)
-    most = int(counts.min()) * classes
-    if labels % classes or not 2 * classes <= labels <= most:
+def expect_classes(labels: NDArray[np.integer], count: int) -> NDArray[np.integer]:
+    """The classes (C,), which are the labels that occur in labels (B,).
+
+    Raises ArgumentError if a class has one image only, or if there can't be `count`
+    labels, as many of each class.
+    """
+    known, counts = np.unique(labels, return_counts=True)
+    fewest = int(counts.min())
+    if fewest < 2:
         raise ArgumentError(
-            f"--labels: found {labels}, expected a multiple of the {classes} classes "
-            f"from {2 * classes} to {most}; cross-validation needs two of each"
+            f"data: found one training image of the label {known[counts.argmin()]}, "
+            "expected two or more of each; cross-validation needs two"
         )
-    return classes
+    classes = len(known)
+    if count % classes or not 2 * classes <= count <= fewest * classes:
+        raise ArgumentError(
+            f"--labels: found {count}, expected a multiple of the {classes} classes "
+            f"from {2 * classes} to {fewest * classes}; cross-validation needs two of "
+            "each"
+        )
+    return known
+
+
+def class_of(
+    labels: NDArray[np.integer], known: NDArray[np.integer]
+) -> NDArray[np.intp]:
+    """Where each of labels (B,) stands in known (C,); C, which none is, if nowhere."""
+    at = np.searchsorted(known, labels)
+    return np.where(np.isin(labels, known), at, len(known))
 
 
 def greys(images: NDArray[np.uint8], how: str) -> Array:
@@ -89,27 +109,28 @@ def encode(model: VAE, x: Array) -> Array:
 
 
 def errors_of_draws(
-    features: list[Array],
-    data: Dataset,
+    features: Sequence[Array],
+    targets: Sequence[NDArray[np.intp]],
     labels: int,
-    classes: int,
     draws: int,
     seed: int,
 ) -> NDArray[np.float64]:
     """The error on all test images, in %, of each draw of labels (draws,).
 
-    `features` are of the training and of the test images. Everything is chosen by the
-    drawn images alone, but for the scale, which takes all training images, no labels.
+    `features` and `targets`, their classes, are of the training and of the test images.
+    Everything is chosen by the drawn images alone, but for the scale, which takes all
+    training images, no labels.
     """
+    classes = int(targets[0].max()) + 1
     scale = Scale.of(features[0])
     test = scale(features[1])
     errors = np.empty(draws)
     for i, child in enumerate(np.random.SeedSequence(seed).spawn(draws)):
         rng = np.random.default_rng(child)
-        rows = draw_balanced(data.train_labels, labels, classes, rng)
-        x, y = scale(features[0][rows]), data.train_labels[rows]
+        rows = draw_balanced(targets[0], labels, classes, rng)
+        x, y = scale(features[0][rows]), targets[0][rows]
         classifier = fit(x, y, classes, choose_decay(x, y, classes))
-        errors[i] = 100 * classifier.errors(test, data.test_labels) / len(test)
+        errors[i] = 100 * classifier.errors(test, targets[1]) / len(test)
     return errors
 
 
