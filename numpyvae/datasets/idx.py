@@ -2,7 +2,8 @@
 
 A header of big-endian 32-bit words (type and number of dimensions, then the
 sizes), then the bytes. A file may come from anywhere, so nothing it claims is
-believed before it is checked, and no memory is taken before bytes have come.
+believed before it is checked, and no memory is taken before it is known that the file
+can hold what it claims, that there is room for it, and that bytes have come.
 """
 
 import hashlib
@@ -20,16 +21,18 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, expect_path
 from .dataset import Dataset
+from .memory import available_memory
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 TRAIN_LABELS = "train-labels-idx1-ubyte"
 TEST_IMAGES = "t10k-images-idx3-ubyte"
 TEST_LABELS = "t10k-labels-idx1-ubyte"
 
-MAX_BYTES = 2**31
+MAX_BYTES = 2**31  # of an array, also where there is more memory
 CHUNK_BYTES = 2**20
 GZIP_CHUNK = 2**16  # compressed bytes; they may hold a thousand times as many
 GZIP_MAGIC = b"\x1f\x8b"
+GZIP_RATIO = 1032  # bytes that one compressed byte can hold: 258 in 2 bits
 UNSIGNED_BYTES = 0x0800  # the first word of a file is this + the dimensions
 AGAIN = "delete it and download it again"
 
@@ -40,7 +43,8 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]
     Shape: (N, H, W) for dimensions = 3 (images), (N,) for 1 (labels).
     Raises DataError if the file cannot be read, is of another type or number
     of dimensions, is empty, damaged, truncated, followed by more bytes, or
-    claims more than `MAX_BYTES`.
+    claims more than `MAX_BYTES` or than half of the available memory, if the
+    system tells how much that is: who reads images goes on to work with them.
     """
     try:
         status = os.stat(path)
@@ -132,8 +136,12 @@ class _Gunzip:
     Unlike gzip.GzipFile it takes nothing behind that member, not even zeros.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
+        file.seek(max(0, size - 4))
+        # How many bytes it holds, modulo 2**32, as its end says.
+        self.announced = int.from_bytes(file.read(4), "little")
+        file.seek(0)
         self._engine = zlib.decompressobj(wbits=31)  # gzip's header and checksums
 
     def read(self, count: int) -> bytes:
@@ -158,16 +166,22 @@ def _parse(
     """Return the array in a file of `size` bytes; `name` is for the messages."""
     compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     file.seek(0)
-    stream = _Gunzip(file) if compressed else file
+    stream = _Gunzip(file, size) if compressed else file
     try:
         shape = _read_shape(name, stream, dimensions)
-        expected = math.prod(shape)
-        behind_header = size - 4 * (1 + dimensions)
-        if not compressed and behind_header != expected:
-            raise _wrong_count(name, str(behind_header), shape)
+        expected, length = math.prod(shape), 4 * (1 + dimensions)
+        if isinstance(stream, _Gunzip):
+            _expect_room(name, stream, size, length + expected)
+        elif size - length != expected:
+            raise _wrong_count(name, str(size - length), shape)
         data = _read_at_most(stream, expected + 1)
     except zlib.error as error:
         raise DataError(f"{name}: damaged gzip file ({error}); {AGAIN}") from error
+    except MemoryError as error:
+        raise DataError(
+            f"{name}: found {expected} bytes, expected what memory can hold; close "
+            "other programs"
+        ) from error
     if len(data) > expected:
         raise _wrong_count(name, f"more than {expected}", shape)
     if len(data) < expected:
@@ -193,12 +207,35 @@ def _read_shape(
             "dimensions); check that images and labels are not swapped, or "
             "download it again"
         )
-    if not 0 < math.prod(shape) <= MAX_BYTES:
+    announced, memory = math.prod(shape), available_memory()
+    if not 0 < announced <= MAX_BYTES:
         raise DataError(
             f"{name}: announces {_times(shape)} bytes, expected 1 to {MAX_BYTES}; "
             f"{AGAIN}"
         )
+    if memory is not None and announced > memory // 2:
+        raise DataError(
+            f"{name}: announces {_times(shape)} bytes, expected at most {memory // 2}, "
+            "half of the memory that is available; close other programs"
+        )
     return tuple(shape)
+
+
+def _expect_room(
+    name: str | os.PathLike[str], stream: _Gunzip, size: int, expected: int
+) -> None:
+    """Refuse a gzip file of `size` bytes that can't hold the `expected` bytes."""
+    if stream.announced != expected:
+        raise DataError(
+            f"{name}: damaged gzip file (it ends by announcing {stream.announced} "
+            f"bytes, expected {expected}); it is cut, continued or altered; {AGAIN}"
+        )
+    if GZIP_RATIO * size < expected:
+        raise DataError(
+            f"{name}: damaged gzip file ({size} bytes, expected at least "
+            f"{-(-expected // GZIP_RATIO)} for the {expected} that it announces); "
+            f"{AGAIN}"
+        )
 
 
 def _read_at_most(stream: BinaryIO | _Gunzip, count: int) -> bytearray:
