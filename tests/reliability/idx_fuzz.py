@@ -147,6 +147,7 @@ def idx_bytes(*shape: int) -> bytes:
 
 
 BOMB = gzipped(idx_bytes(1, 4, 6) + bytes(2**22), 9)
+TAILS = [b"\0", b"\xff", bytes(512), gzipped(b"")]
 
 
 @st.composite
@@ -158,7 +159,7 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
     if kind == "cut":
         del data[at:]
     elif kind == "tail":
-        data += draw(st.sampled_from([b"\0", b"\xff", bytes(512), gzipped(b""), whole]))
+        data += draw(st.sampled_from([*TAILS, whole]))
     elif kind == "bits" and data:
         for bit in draw(st.lists(st.integers(0, 8 * len(data) - 1), max_size=4)):
             data[bit // 8] ^= 1 << bit % 8
@@ -174,6 +175,18 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
 
 
 @st.composite
+def tailed(draw: st.DrawFn, data: bytes) -> bytes:
+    """A gzip member with more behind it, and the size that it announces at the end.
+
+    Where it ends, what the reader takes from the file at a time may end too.
+    """
+    member = gzipped(data)
+    if draw(st.booleans()):
+        member = gzipped(data, name=b"n" * (idx.GZIP_CHUNK - 1 - len(member)))
+    return member + draw(st.sampled_from([*TAILS, member])) + member[-4:]
+
+
+@st.composite
 def corrupt_files(draw: st.DrawFn) -> tuple[bytes, int]:
     """A file, mostly a broken one, and the dimensions that are expected of it."""
     dimensions = draw(st.sampled_from([3, 3, 1]))
@@ -183,7 +196,8 @@ def corrupt_files(draw: st.DrawFn) -> tuple[bytes, int]:
     inner = draw(st.integers(0, 2)) == 0
     if inner:
         data = draw(damaged(data))
-    form = draw(st.sampled_from(["raw", "gzip", "gzip", "gzip", "members", "bomb"]))
+    forms = ["raw", "gzip", "gzip", "gzip", "members", "tail", "bomb"]
+    form = draw(st.sampled_from(forms))
     if form == "gzip":
         level, crc = draw(st.sampled_from([0, 1, 6, 9])), draw(st.booleans())
         extra = draw(st.sampled_from([b"", b"", b"extra", bytes(300)]))
@@ -192,6 +206,8 @@ def corrupt_files(draw: st.DrawFn) -> tuple[bytes, int]:
     elif form == "members":
         at = draw(st.integers(0, len(data)))
         data = gzipped(data[:at]) + gzipped(data[at:])
+    elif form == "tail":
+        data = draw(tailed(data))
     elif form == "bomb":
         data = draw(st.sampled_from([BOMB, gzipped(data + bytes(2**18))]))
     if not inner or draw(st.integers(0, 3)) == 0:
