@@ -1,7 +1,10 @@
 """A little of `python -m tests.reliability`, which says what each of these proves."""
 
+import sys
+
 import pytest
 from reliability import __main__ as table
+from reliability import idx_claims
 from reliability.flips import flips, truncations
 from reliability.kills import kills
 from reliability.write_faults import full_disk, write_faults
@@ -27,6 +30,14 @@ def test_a_save_that_fails_loses_nothing() -> None:
 
 def test_a_full_disk_ends_a_training_that_goes_on_later() -> None:
     assert [told for _, told in full_disk(quick=True)] == ["passed"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process's peak")
+def test_a_file_that_claims_gigabytes_takes_no_memory() -> None:
+    found = {claim.name: claim for claim in idx_claims.claims()}
+    for name in ("2 GiB claimed, a byte more held", "256 MiB claimed and held"):
+        megabytes, fault = idx_claims.judge(found[name])
+        assert (fault, megabytes > 200) == ("", found[name].loads)
 
 
 @pytest.mark.parametrize(

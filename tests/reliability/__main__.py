@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 SEED = 1
 HEADING = ("what", "tried", "failed", "seconds", "")
-WIDTHS = (34, 9, 8, 8)
+WIDTHS = (36, 9, 8, 8)
 
 
 class Row(NamedTuple):
@@ -54,13 +54,17 @@ def damaged(quick: bool) -> Iterator[Row]:
 
 def corrupt(quick: bool) -> Iterator[Row]:
     """IDX files that are none."""
-    from . import idx_fuzz
+    from . import idx_claims, idx_fuzz
 
     made = idx_fuzz.hypothesis_inputs(500) if quick else idx_fuzz.hypothesis_inputs()
     note = f"peak {made.peak_mb:.1f} MB, seed {idx_fuzz.SEED}"
     failed = made.exceptions + made.wrong
     yield Row("corrupt IDX: uncaught or wrong", made.inputs, failed, made.seconds, note,
               made.first_fault)  # fmt: skip
+    claims = idx_claims.try_all()
+    note = f"peak {claims.peak_mb} MB beyond Python's"
+    yield Row("IDX of 2 GiB and more: memory taken", claims.tried, claims.failed,
+              claims.seconds, note, claims.first_fault)  # fmt: skip
     run = idx_fuzz.fuzz(5_000, 10) if quick else idx_fuzz.fuzz()
     note = f"peak {run.peak_mb} MB (with Python), seed {idx_fuzz.SEED}"
     if not run.runs and not run.exceptions:
