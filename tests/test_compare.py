@@ -180,6 +180,17 @@ def test_what_can_not_be_compared_is_refused(
     assert not (house / "refused").exists()
 
 
+def test_what_is_no_picture_is_not_replaced(
+    house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "latents.png").write_text("of mine", encoding="utf-8")
+    folders = [str(house / run) for run in ("half", "two")]
+    assert cli.main(["compare", *folders, "--out", str(tmp_path)]) == 2
+    assert "latents.png: found a file that is no picture" in capsys.readouterr().err
+    assert (tmp_path / "latents.png").read_text(encoding="utf-8") == "of mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["latents.png"]
+
+
 # ---- What is put side by side --------------------------------------------------------
 
 

@@ -223,6 +223,7 @@ def test_named_rows_of_any_number(rows, ticks, path, rng):
 def test_a_walk_loops(n, path, rng):
     frames = rng.random((5, n, 9, 6)).astype(np.float32)
     frames[3] = 0
+    path = path.with_suffix(".gif")
     figures.walk(frames, path, "A walk with a title that needs more than one line")
     with Image.open(path) as film:
         assert (film.n_frames, film.info["loop"], film.info["duration"]) == (5, 0, 80)

@@ -336,6 +336,11 @@ def test_a_kind_that_does_not_apply_says_why_before_anything_is_drawn(
     said = refused([*ask, "interpolation", "--data-dir", str(alone)], capsys)
     assert "interpolation: found test images of one class, expected" in said
     assert not stage.handed and not out.exists()
+    out.mkdir()
+    (out / "walk.gif").write_text("of mine", encoding="utf-8")
+    said = refused([*ask, "walk"], capsys)
+    assert "walk.gif: found a file that is no picture" in said
+    assert not stage.handed
 
 
 def test_curves_need_a_history(stage: Stage, capsys: Capsys) -> None:

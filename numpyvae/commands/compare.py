@@ -17,6 +17,7 @@ from .. import figures
 from ..datasets import Dataset
 from ..errors import ArgumentError, RunError
 from ..evaluate import Evaluation, evaluate
+from ..figures.files import expect_writable
 from ..models import VAE
 from ..ops import Array
 from ..pca import principal_axes
@@ -125,6 +126,8 @@ def compare(folders: list[str], data_dir: str | None, out: str | None) -> int:
     data = expect_same_images(scenes)
     path = Path(out) if out else scenes[0].run.path.resolve().parent / "comparison"
     path.mkdir(parents=True, exist_ok=True)
+    for name in PICTURES:
+        expect_writable(path / f"{name}.png")
     shown = pick(data.test_labels)
     rulers: dict[str, Ruler] = {}
     entries = []

@@ -18,6 +18,7 @@ from ..datasets import Dataset, load
 from ..datasets.binarize import Batches
 from ..errors import ArgumentError, RunError, expect_whole
 from ..evaluate import evaluate
+from ..figures.files import expect_writable
 from ..models import VAE
 from ..ops import Array
 from ..pca import principal_plane
@@ -36,7 +37,7 @@ def sample(
     expect_whole("count", count, 1)
     expect_whole("seed", seed, 0)
     scene = Scene(Run.open(Path(folder)), seed, data_dir)
-    path = Path(out) if out else scene.run.path / "samples.png"
+    path = expect_writable(out or scene.run.path / "samples.png")
     draw_samples(scene, path, count)
     print(path)
     return 0
@@ -55,9 +56,9 @@ def reconstruct(
     expect_whole("seed", seed, 0)
     run = Run.open(Path(folder))
     scene = Scene(run, seed, data_dir)
-    name = "reconstructions"
+    name = f"reconstructions-{data}" if data else "reconstructions"
+    path = expect_writable(out or run.path / f"{name}.png")
     if data:
-        name += f"-{data}"
         scene.data = load(data, data_dir)
         found, expected = scene.data.image_shape, tuple(run.config["image_shape"])
         if found != expected:
@@ -65,7 +66,6 @@ def reconstruct(
                 f"--data {data}: found images of {found[0]} x {found[1]}, expected "
                 f"{expected[0]} x {expected[1]}, which {run.path} was trained on"
             )
-    path = Path(out) if out else run.path / f"{name}.png"
     draw_reconstructions(scene, path, count, foreign=data or "")
     print(path)
     return 0

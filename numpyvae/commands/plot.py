@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .. import figures
 from ..errors import ArgumentError, RunError, expect_whole
+from ..figures.files import expect_writable
 from ..ops import Array
 from ..runs import Run
 from .pictures import (
@@ -56,11 +57,14 @@ def plot(
             raise ArgumentError(f"{name}: {reason}")
     directory = Path(out) if out else run.path
     directory.mkdir(parents=True, exist_ok=True)
+    paths = {}
     for name, reason in missing.items():
         if not reason:
-            path = directory / f"{name}{KINDS[name].suffix}"
-            KINDS[name].draw(scene, path)
-            print(path, flush=True)
+            suffix = KINDS[name].suffix
+            paths[name] = expect_writable(directory / f"{name}{suffix}", suffix)
+    for name, path in paths.items():
+        KINDS[name].draw(scene, path)
+        print(path, flush=True)
     return 0
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from .. import figures
 from ..backends import reference
 from ..derivative import complex_step
+from ..figures.files import expect_writable
 from ..ops import Array
 from ..selfcheck import SUBJECTS, Row, run
 
@@ -22,6 +23,7 @@ HEADING = "{:24} {:13} {:10} {:>7} {:>12} {:>12}".format(
 
 def gradcheck(thorough: bool, seed: int, plot: str | None) -> int:
     """Check every gradient of the package; returns 1 if one is wrong, else 0."""
+    picture = expect_writable(plot) if plot else None
     begin = time.perf_counter()
     print("Each backward pass against the derivative of its forward pass, float64.")
     print("Reference code: complex step. Compiled code: Ridders' differences.")
@@ -32,9 +34,9 @@ def gradcheck(thorough: bool, seed: int, plot: str | None) -> int:
         rows.append(row)
         print(line(row), flush=True)
     seconds = time.perf_counter() - begin
-    if plot:
-        draw_v_curve(Path(plot))
-        print(f"\n{plot}")
+    if picture:
+        draw_v_curve(picture)
+        print(f"\n{picture}")
     faults = [fault for row in rows for fault in row.faults]
     shapes, derivatives = sum(r.trials for r in rows), sum(r.derivatives for r in rows)
     print(

@@ -3,6 +3,7 @@
 Shapes: T frames, n images in each, H, W the height and width of an image in pixels.
 """
 
+from io import BytesIO
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image
 
+from .files import write_picture
 from .images import _unit
 from .style import INK, MARGIN, PAPER, WIDTH, page
 
@@ -50,13 +52,12 @@ def walk(frames: NDArray, path: Path, title: str) -> None:
         picture = Image.fromarray(shades)
         picture.putpalette(_palette())
         pictures.append(picture)
-    try:
-        pictures[0].save(
-            path, format="GIF", save_all=True, append_images=pictures[1:],
-            duration=80, loop=0, optimize=False,
-        )  # fmt: skip
-    except OSError as error:  # of a full disk, it does not say where
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    content = BytesIO()
+    pictures[0].save(
+        content, format="GIF", save_all=True, append_images=pictures[1:],
+        duration=80, loop=0, optimize=False,
+    )  # fmt: skip
+    write_picture(path, content.getvalue(), ".gif")
 
 
 def _columns(n: int) -> int:

@@ -4,12 +4,15 @@ No display is needed and matplotlib's global state is left alone: all style is
 handed over call by call. Lengths are in inches.
 """
 
+from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from .files import write_picture
 
 # At this width 10 pt is still 10 px on a phone 390 px wide.
 WIDTH, MARGIN, TALLEST, DPI = 5.4, 0.25, 6.5, 150
@@ -73,8 +76,7 @@ def number(value: float) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the page as a PNG."""
-    try:
-        figure.savefig(path, format="png", dpi=DPI, facecolor=PAPER)
-    except OSError as error:  # of a full disk, it does not say where
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    """Write the page as a PNG, as `write_picture` does."""
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=DPI, facecolor=PAPER)
+    write_picture(path, content.getvalue())
