@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,10 @@ from numpyvae.exercises import (
 from numpyvae.trials import EQUAL, Problem, problems
 
 LESSONS = Path(__file__).parents[1] / "lessons"
-EXERCISES = {e.stub.stem: e for e in find_exercises(LESSONS)}
+EXERCISES = {
+    stub.stem: Exercise(stub, LESSONS / "solutions" / stub.name)
+    for stub in sorted((LESSONS / "exercises").glob("[0-9][0-9]_*.py"))
+}
 every_exercise = pytest.mark.parametrize("name", EXERCISES)
 
 
@@ -248,7 +252,8 @@ READERS = {
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """lessons/ with the exercise 08 alone."""
+    """A clone with the exercise 08 alone."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "numpyvae"\n', "utf-8")
     for kind in ("exercises", "solutions"):
         (tmp_path / "lessons" / kind).mkdir(parents=True)
         shutil.copy(LESSONS / kind / "08_kl.py", tmp_path / "lessons" / kind)
@@ -256,12 +261,15 @@ def clone(tmp_path: Path) -> Path:
 
 
 def said(arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """The exit code, and all that is printed, in one line of single blanks."""
+    """The exit code, and what is printed below the folder, in one line of words."""
     try:
         code = cli.main(["check", *arguments.split()])
     except SystemExit as end:  # argparse leaves this way
         code = int(str(end.code))
     out, err = capsys.readouterr()
+    if out and "--help" not in arguments:
+        where, blank, out = out.split("\n", 2)
+        assert where.startswith("in ") and where.endswith("exercises") and not blank
     assert all(len(line) <= 80 for line in out.splitlines()), out
     assert "Traceback" not in out + err
     assert err.count("\n") == (code == 2), err
@@ -319,7 +327,7 @@ def test_what_is_not_there_is_said_in_a_line(
     nowhere = tmp_path_factory.mktemp("nowhere")
     code, words = said(f"8 --dir {nowhere}", capsys)
     assert code == 2
-    assert words.startswith(f"numpyvae: {nowhere}: found no lessons/exercises")
+    assert words.startswith(f"numpyvae: {nowhere}: found no lessons/exercises of a ")
     monkeypatch.chdir(nowhere)
     assert said("", capsys)[0] == 2
     code, words = said("--help", capsys)
@@ -329,3 +337,45 @@ def test_what_is_not_there_is_said_in_a_line(
     code, words = said(f"8 --dir {clone}", capsys)
     assert code == 2
     assert "solutions/08_kl.py: not found" in words
+
+
+@pytest.mark.parametrize("text", [None, '[project]\nname = "theirs"\n', b"\xff"])
+def test_only_a_clone_s_exercises_are_run(
+    text: str | bytes | None, clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = clone / "deep" / "theirs"
+    shutil.copytree(clone / "lessons", theirs / "lessons")
+    trap = theirs / "lessons" / "exercises" / "08_kl.py"
+    trap.write_text("raise SystemExit('it was run')", encoding="utf-8")
+    if text is not None:
+        content = text if isinstance(text, bytes) else text.encode()
+        (theirs / "pyproject.toml").write_bytes(content)
+    assert cli.main(["check", "--dir", str(trap.parent)]) == 1
+    where, *others = capsys.readouterr().out.splitlines()
+    assert where == f"in {clone.resolve() / 'lessons' / 'exercises'}"
+    assert "08_kl  not written yet" in others
+    assert find_exercises(clone)[0].solution.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no numbers of users")
+@pytest.mark.parametrize(
+    "name", [".", "lessons/exercises", "lessons/solutions/08_kl.py"]
+)
+def test_another_user_s_exercises_are_refused(
+    name: str,
+    clone: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real, theirs = Path.stat, (clone / name).resolve()
+
+    def stat(path: Path, **how: Any) -> os.stat_result:
+        found = real(path, **how)
+        owner = 12345 if path == theirs else os.getuid()
+        return os.stat_result([*found[:4], owner, *found[5:10]])
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert cli.main(["check", "8", "--dir", str(clone)]) == 2
+    said = capsys.readouterr()
+    assert f"numpyvae: {theirs}: found a file of user 12345, expected" in said.err
+    assert not said.out

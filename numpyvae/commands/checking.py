@@ -15,8 +15,9 @@ WRAP = textwrap.TextWrapper(80, initial_indent=6 * " ", subsequent_indent=8 * " 
 def check(numbers: Sequence[int], folder: str) -> int:
     """Judge the exercises, all if no number is given; 0 if all are correct, else 1."""
     exercises = find_exercises(Path(folder))
+    chosen = choose(exercises, numbers)
+    print(f"in {exercises[0].stub.parent}\n", flush=True)
     if numbers:
-        chosen = choose(exercises, numbers)
         right = [tell(exercise, judged(exercise)) for exercise in chosen]
         return 0 if all(right) else 1
     width = max(len(exercise.stub.stem) for exercise in exercises)
