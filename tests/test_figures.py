@@ -7,6 +7,7 @@ import matplotlib.style
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from paper import opened
 from PIL import Image
 
 from numpyvae import figures
@@ -23,20 +24,6 @@ def history(n):
             row |= {f"{split}_elbo": -(recon + gap + kl)}
         rows.append(row)
     return rows
-
-
-def opened(path, ink=0.002):
-    """The brightness (h, w) of a PNG, once it is known to be a picture."""
-    rgba = imread(path)
-    height, width = rgba.shape[:2]
-    assert 600 <= width <= 1600 and 250 <= height <= 1600
-    assert np.all(rgba[..., 3] == 1), "the paper is opaque"
-    grey = rgba[..., :3].mean(axis=2)
-    assert (grey < 0.7).mean() > ink, "blank"
-    margin = int(0.05 * width) // 2
-    edges = [grey[:margin], grey[-margin:], grey[:, :margin], grey[:, -margin:]]
-    assert all(np.all(edge > 0.98) for edge in edges), "ink runs off the page"
-    return grey
 
 
 def ink_box(grey, top):
@@ -211,14 +198,6 @@ def test_the_ends_of_an_interpolation_stand_apart_in_black(path):
     assert [piece[2] - piece[0] > 0.3 for piece in pieces] == [False, True, False]
 
 
-@pytest.mark.parametrize("rows", [1, 3, 60])
-@pytest.mark.parametrize("ticks", [[], ["\N{MINUS SIGN}3", "0", "3"]])
-def test_named_rows_of_any_number(rows, ticks, path, rng):
-    names = [f"z{i}  0.{i}" for i in range(rows)]
-    figures.named_rows(rng.random((rows, 5, 8, 6)), names, ticks, "key", path, "Rows")
-    opened(path, ink=0.03)
-
-
 @pytest.mark.parametrize("n", [1, 7, 10, 12])
 def test_a_walk_loops(n, path, rng):
     frames = rng.random((5, n, 9, 6)).astype(np.float32)
@@ -237,33 +216,6 @@ def test_a_walk_loops(n, path, rng):
     assert np.array_equal(pages[0][:20], pages[3][:20])
     assert (pages[0][:60] < 100).any(), "no title"
     assert all(page[:, :20].min() == page[:, -20:].min() == 255 for page in pages)
-
-
-@pytest.mark.parametrize("n", [1, 2, 10_000])
-@pytest.mark.parametrize("spread", [0.1, 30.0])
-def test_latents_of_any_number(n, spread, path, rng):
-    codes = spread * rng.standard_normal((n, 2))
-    figures.latents(codes, rng.integers(0, 12, n), path, "Codes", ("z1", "z2"))
-    opened(path)
-
-
-def test_latents_are_coloured_by_their_label(path):
-    codes = np.repeat([[-1.5, 0.0], [1.5, 0.0]], 500, axis=0)
-    codes += 0.2 * np.random.default_rng(0).standard_normal(codes.shape)
-    figures.latents(codes, np.repeat([3, 5], 500), path, "", ("z1", "z2"))
-    rgb = imread(path)[..., :3]
-    blue = np.argwhere(rgb[..., 2] - rgb[..., 0] > 0.4)
-    red = np.argwhere(rgb[..., 0] - rgb[..., 2] > 0.4)
-    assert min(len(blue), len(red)) > 500
-    assert blue[:, 1].max() < red[:, 1].min()
-
-
-def test_names_of_classes_do_not_overlap():
-    points = np.array([[0.0, 0.0], [0.01, 0.0], [0.0, 0.02], [5.0, 5.0]])
-    moved = figures.latent_space._apart(points, 1.0)
-    apart = np.linalg.norm(moved[:, None] - moved, axis=2) + 9 * np.eye(4)
-    assert apart.min() > 0.95
-    assert np.array_equal(moved[3], points[3])
 
 
 def test_a_long_title_with_signs_of_mathematics_stays_on_the_page(path):

@@ -161,7 +161,8 @@ def draw_walk(scene: Scene, path: Path) -> None:
     where = "the Gaussian fitted to the codes" if scene.fitted else "N(0, I)"
     title = f"A smooth random walk through {where} decodes without a jump"
     if count:
-        title = f"One code walks through {where}, decoded with every label at once"
+        labels = "every label" if count == walkers else f"{walkers} of {count} labels"
+        title = f"One code walks through {where}, decoded with {labels} at once"
     figures.walk(means, path, title)
 
 

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from .images import BLACK_INK, BLUE_INK, _tile, _unit
-from .latent_space import CLASSES, _apart, _halo
+from .latent_space import CLASSES, FEW, name_classes
 from .style import (
     CURVES,
     FONT,
@@ -213,13 +213,10 @@ def latent_panels(
     figure, y = page(
         LINE + 0.1 + ceil(len(panels) / 2) * (size + below + above + 0.1), title
     )
-    write(
-        figure,
-        MARGIN,
-        y,
-        "circles: 1, 2, 3 \N{GREEK SMALL LETTER SIGMA} of N(0, I)",
-        GREY,
-    )
+    key = "circles: 1, 2, 3 \N{GREEK SMALL LETTER SIGMA} of N(0, I)"
+    if (classes := len(np.unique(labels))) > FEW:
+        key += f"; some of {classes} labels named"
+    write(figure, MARGIN, y, key, GREY)
     y -= LINE + 0.1
     for i, (name, axes, codes) in enumerate(panels):
         x = MARGIN + (i % 2) * (HALF + GAP)
@@ -244,11 +241,7 @@ def _plane(plane: Axes, codes: NDArray, labels: NDArray, size: float) -> None:
     plane.grid(color=GRID, lw=0.8)
     colours = CLASSES[labels % len(CLASSES)]
     plane.scatter(codes[:, 0], codes[:, 1], s=2, c=colours, alpha=0.6, linewidths=0)
-    present = np.unique(labels)
-    medians = np.array([np.median(codes[labels == name], axis=0) for name in present])
-    places = _apart(medians, 0.17 * 2 * reach / size)
-    for name, at in zip(present, places, strict=True):
-        _halo(plane, at, f"{name}", INK, 11, CLASSES[name % len(CLASSES)])
+    name_classes(plane, codes, labels, 2 * reach / size, 11)
     for sigma in (1, 2, 3):
         plane.add_patch(Circle((0, 0), sigma, fill=False, ec=INK, lw=0.9, zorder=2))
 

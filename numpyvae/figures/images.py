@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError
@@ -35,6 +36,8 @@ BLACK_INK = LinearSegmentedColormap.from_list("black ink", [PAPER, INK])
 BLUE, RED = CURVES[1][2], CURVES[2][2]
 BLUE_INK = LinearSegmentedColormap.from_list("blue ink", [PAPER, BLUE])
 RED_INK = LinearSegmentedColormap.from_list("red ink", [PAPER, RED])
+LONGEST = 12  # images of a row in a line
+APART = 0.15  # inches between two blocks of rows
 
 
 def reconstructions(
@@ -93,15 +96,44 @@ def named_rows(
 ) -> None:
     """Draw images (rows, columns, H, W), a name beside each row, a key in grey above.
 
-    `ticks` stand evenly below, the first and the last under the outermost columns.
+    `ticks` stand evenly below, the first and the last under the outermost columns. A
+    row of many images goes on in the next line; many rows stand in blocks side by side.
     """
     tiles = BLACK_INK(_unit("means", means, 4), bytes=True)
-    rows, columns, *image = tiles.shape
+    rows, columns = tiles.shape[:2]
     if len(names) != rows:
         raise ArgumentError(f"names: found {len(names)}, expected {rows}, one a row")
-    canvas = _tile(tiles.reshape(rows * columns, *image), columns, gap=2)
-    grey = [(key, GREY, 0.0)] if key else []
-    _draw(canvas, path, title, grey, names=names, ticks=(ticks, columns))
+    lines = ceil(columns / LONGEST)
+    strips = np.stack([_tile(row, ceil(columns / lines), gap=2) for row in tiles])
+    gap = 2 if lines == 1 else 8
+    h, w = strips.shape[1] + gap, strips.shape[2]
+    beside = 0.1 + 0.09 * max(map(len, names))
+
+    def scale_of(blocks: int) -> float:
+        """Inches a pixel, so that so many blocks fit on the page."""
+        wide = WIDTH - 2 * MARGIN - blocks * beside - (blocks - 1) * APART
+        return min(wide / (blocks * w), TALLEST / (ceil(rows / blocks) * h - gap))
+
+    scale = max(map(scale_of, range(1, rows + 1)))
+    each = next(ceil(rows / n) for n in range(1, rows + 1) if scale_of(n) == scale)
+    above, below = (LINE + 0.05 if key else 0), (LINE if ticks else 0)
+    figure, top = page(above + scale * (each * h - gap) + below, title)
+    write(figure, MARGIN, top, key, GREY)
+    every = ceil(0.17 / (scale * h))  # of many rows, name as many as there is room for
+    for start in range(0, rows, each):
+        canvas = _tile(strips[start : start + each], 1, gap)
+        left = MARGIN + beside + start // each * (beside + scale * w + APART)
+        bottom = top - above - scale * len(canvas)
+        _show(figure, left, bottom, scale, canvas)
+        for i, name in list(enumerate(names[start : start + each]))[::every]:
+            y = top - above - (i * h + (h - gap) / 2) * scale
+            x, centre = left - 0.1, "center_baseline"
+            write(figure, x, y, name, INK, ha="right", va=centre)
+        for i, text in enumerate(ticks):
+            middle = (0.5 + i * (columns - 1) / max(1, len(ticks) - 1)) / columns
+            x = left + scale * w * middle
+            write(figure, x, bottom - 0.06, text, GREY, TICK, ha="center")
+    save(figure, path)
 
 
 def interpolation(
@@ -166,38 +198,32 @@ def _draw(
     title: str,
     key: Sequence[tuple[str, str, float]] = (),
     axes: tuple[str, str] = ("", ""),
-    names: Sequence[str] = (),
-    ticks: tuple[Sequence[str], int] = ((), 1),
 ) -> None:
     """Put a canvas (h, w, 4) on a page, a line of key above it, axes named beside.
 
-    Of the key, each text has its colour and its place. `names` stand beside the rows;
-    `ticks`, with the number of columns, below them.
+    Of the key, each text has its colour and its place.
     """
     h, w, _ = canvas.shape
     left = MARGIN + (LINE if axes[1] else 0)
-    left += 0.1 + 0.09 * max(map(len, names)) if names else 0
-    above, below = (LINE + 0.05 if key else 0), (LINE if axes[0] or ticks[0] else 0)
+    above, below = (LINE + 0.05 if key else 0), (LINE if axes[0] else 0)
     scale = min((WIDTH - left - MARGIN) / w, TALLEST / h)
     figure, top = page(above + scale * h + below, title)
     for text, colour, x in key:
         write(figure, MARGIN + x, top, text, colour)
     bottom = top - above - scale * h
+    _show(figure, left, bottom, scale, canvas)
+    write(figure, left, bottom - 0.06, axes[0], GREY)
+    write(figure, MARGIN - 0.05, bottom, axes[1], GREY, va="bottom", rotation=90)
+    save(figure, path)
+
+
+def _show(
+    figure: Figure, left: float, bottom: float, scale: float, canvas: NDArray
+) -> None:
+    """A canvas (h, w, 4) on a page, `scale` inches a pixel."""
+    h, w, _ = canvas.shape
     picture = panel(figure, left, bottom, scale * w, scale * h, ("", ""))
     # Small pixels become pen strokes, large ones stay the squares that they are.
     smooth = "bicubic" if scale * DPI < 5 else "nearest"
     picture.imshow(canvas, aspect="auto", interpolation=smooth)
     picture.axis("off")
-    write(figure, left, bottom - 0.06, axes[0], GREY)
-    write(figure, MARGIN - 0.05, bottom, axes[1], GREY, va="bottom", rotation=90)
-    row = scale * h / max(1, len(names))
-    every = ceil(0.17 / row)  # of many rows, name as many as there is room for
-    for i, name in list(enumerate(names))[::every]:
-        y = bottom + scale * h - (i + 0.5) * row
-        write(figure, MARGIN, y, name, INK, va="center_baseline")
-    texts, columns = ticks
-    for i, text in enumerate(texts):
-        middle = (0.5 + i * (columns - 1) / max(1, len(texts) - 1)) / columns
-        x = left + scale * w * middle
-        write(figure, x, bottom - 0.06, text, GREY, TICK, ha="center")
-    save(figure, path)

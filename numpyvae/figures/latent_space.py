@@ -10,7 +10,22 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError
-from .style import FONT, GREY, GRID, INK, MARGIN, PAPER, TICK, WIDTH, page, panel, save
+from .style import (
+    FONT,
+    GREY,
+    GRID,
+    INK,
+    LABEL,
+    LINE,
+    MARGIN,
+    PAPER,
+    TICK,
+    WIDTH,
+    page,
+    panel,
+    save,
+    write,
+)
 
 # Ten colours told apart under colour blindness (M. A. Petroff, arXiv:2107.02270), in
 # an order that parts the digits that lie together: 3, 5, 8 and 4, 7, 9.
@@ -20,6 +35,8 @@ CLASSES = np.array(
         ["#bd1f01", "#a96b59", "#92dadd", "#ffa90e", "#e76300"],
     ]
 ).ravel()
+FEW = 12  # classes that all have their names
+ROOM = 1.4  # between the names of more classes, in the size of a name
 
 
 def latents(
@@ -32,7 +49,8 @@ def latents(
 ) -> None:
     """Draw codes (n, 2) in the colours of their integer labels (n,), axes named.
 
-    Each class is named at its median, or next to it where two names would overlap.
+    Each class is named at its median, or next to it where two names would overlap; of
+    many classes, some are named, and how many is told.
     If there is a prior, circles at 1 and 2 sigma hold 39 % and 86 % of N(0, I).
     """
     codes, labels = np.asarray(codes), np.asarray(labels)
@@ -48,21 +66,23 @@ def latents(
         low, high = np.minimum(low, -2.0), np.maximum(high, 2.0)
     span = 1.06 * np.maximum(high - low, 1e-6)
     left, below = 0.85, 0.45
+    names = np.unique(labels)
+    above = LINE if len(names) > FEW else 0.0
     width = WIDTH - left - MARGIN
     size = np.array([width, width * np.clip(span[1] / span[0], 0.6, 1.2)])
     inch = max(span / size)  # in the units of the codes
-    figure, top = page(size[1] + below, title)
+    figure, top = page(above + size[1] + below, title)
+    top -= above
     plane = panel(figure, left, top - size[1], size[0], size[1], axes)
     start, end = (low + high - inch * size) / 2, (low + high + inch * size) / 2
     plane.set(xlim=(start[0], end[0]), ylim=(start[1], end[1]), aspect="equal")
     plane.grid(color=GRID, lw=0.8)
     colours = CLASSES[labels % len(CLASSES)]
     plane.scatter(codes[:, 0], codes[:, 1], s=5, c=colours, alpha=0.6, linewidths=0)
-    names = np.unique(labels)
-    medians = np.array([np.median(codes[labels == name], axis=0) for name in names])
-    places = _apart(medians, 0.25 * inch)
-    for name, at in zip(names, places, strict=True):
-        _halo(plane, at, f"{name}", INK, 17, CLASSES[name % len(CLASSES)])
+    places = name_classes(plane, codes, labels, inch, 17)
+    if above:
+        text = f"{len(places)} of {len(names)} labels named; ten colours, in turn"
+        write(figure, left, top + above, text, GREY)
     angle = np.arange(8) * np.pi / 4
     compass = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     for sigma in (1, 2) if prior else ():
@@ -73,6 +93,50 @@ def latents(
             text = f"{sigma}\N{GREEK SMALL LETTER SIGMA}"
             _halo(plane, free, text, GREY, TICK, PAPER)
     save(figure, path)
+
+
+def name_classes(
+    plane: Axes, codes: NDArray, labels: NDArray, inch: float, size: float
+) -> NDArray:
+    """Name classes at the medians of their codes (n, 2), and say where: (names, 2).
+
+    `inch` is in units of the codes, `size` of the font in points, if there are few
+    classes. Of more than FEW, a class in the crowd of those named already has no name.
+    """
+    names = np.unique(labels)
+    medians = np.array([np.median(codes[labels == name], axis=0) for name in names])
+    crowd = len(names) > FEW
+    size = LABEL if crowd else size
+    wide = 0.05 + 0.6 * size / 72 * max(len(f"{name}") for name in names)
+    box = inch * np.array([wide, 0.05 + 1.15 * size / 72])  # that a name takes up
+    chosen = (
+        np.array(_far_apart(medians / box, ROOM)) if crowd else np.arange(len(names))
+    )
+    places = _apart(medians[chosen] / box, 1.0) * box
+    low, high = np.sort([plane.get_xlim(), plane.get_ylim()], axis=1).T
+    places = places.clip(low + box / 2, high - box / 2)
+    for name, at in zip(names[chosen], places, strict=True):
+        _halo(plane, at, f"{name}", INK, size, CLASSES[name % len(CLASSES)])
+    return places
+
+
+def _far_apart(points: NDArray, gap: float) -> list[int]:
+    """Which of points (n, 2) to keep so that `gap` lies between any two.
+
+    The outermost first, then in turn the one that is farthest from all before; FEW of
+    them however near.
+    """
+    away = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    chosen = [int(away.argmax())]
+    nearest = np.linalg.norm(points - points[chosen[0]], axis=1)
+    while len(chosen) < len(points):
+        nearest[chosen] = -1
+        i = int(nearest.argmax())
+        if nearest[i] < gap and len(chosen) >= FEW:
+            break
+        chosen.append(i)
+        nearest = np.minimum(nearest, np.linalg.norm(points - points[i], axis=1))
+    return chosen
 
 
 def _halo(
@@ -87,6 +151,10 @@ def _halo(
 
 def _apart(points: NDArray, gap: float) -> NDArray:
     """Push points (n, 2) off each other until about `gap` lies between any two."""
+    points = points.astype(float)
+    _, first = np.unique(points, axis=0, return_index=True)
+    again = np.setdiff1d(np.arange(len(points)), first)  # in the very place of another
+    points[again] += 0.01 * gap * np.stack([np.cos(again), np.sin(again)], axis=1)
     for _ in range(100):
         away = points[:, None] - points
         distance = np.linalg.norm(away, axis=2, keepdims=True).clip(1e-9)
