@@ -83,6 +83,15 @@ def expect_function(name: str, value: object, count: int) -> None:
         return
 
 
+def expect_unmasked(name: str, value: object) -> None:
+    """Raise ArgumentError if `value` is a masked array, whose mask would be lost."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise ArgumentError(
+            f"{name}: found a masked array, expected one without a mask; choose the "
+            "values to stand in its place with numpy.ma.filled"
+        )
+
+
 def expect_numbers(name: str, value: object, finite: bool) -> None:
     """Raise ArgumentError unless `value` is an array of real numbers, or one."""
     found, kind = type(value).__name__, "finite real" if finite else "real"

@@ -1,5 +1,7 @@
 """Binarization: each name draws what it says, as often as it says."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -130,5 +132,23 @@ def test_batches_name_the_four(how: str) -> None:
     ids=["one image", "none", "no pixels", "floats", "bits"],
 )
 def test_batches_refuse_other_images(images: np.ndarray) -> None:
-    with pytest.raises(ArgumentError, match=r"^images: found shape .* expected \(N, H"):
+    with pytest.raises(ArgumentError, match=r"^images: found shape .* images \(N, H"):
         Batches(images, "dynamic", rng())
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (GREYS / 255, "float64"),
+        (GREYS.astype(">u2"), ">u2"),
+        (GREYS > 9, "bool"),
+        (GREYS.tolist(), "list"),
+        (np.ma.masked_equal(GREYS, 0), "a masked array"),
+    ],
+)
+@pytest.mark.parametrize("how", ["dynamic", "threshold"])
+def test_binarize_refuses_what_is_no_bytes(how: str, images: Any, found: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^images: found {found}, expected"):
+        binarize(images, how, rng())
+    with pytest.raises(ArgumentError, match=r"^images: found .*, expected"):
+        Batches(images, how, rng())

@@ -124,3 +124,13 @@ def test_what_is_no_corruption_is_told(how: Any, level: Any, message: str) -> No
 
 def test_noise_may_be_louder_than_1() -> None:
     assert Corruption("gaussian", 1.5) and not Corruption("none", 1.5)
+
+
+@pytest.mark.parametrize("how", NOISY)
+def test_other_images_are_refused(how: str, x: Any) -> None:
+    whole = (x * 255).astype(np.uint8)
+    for other, found in ((whole, "uint8"), (x.tolist(), "list"), (None, "NoneType")):
+        with pytest.raises(ArgumentError, match=f"^x: found {found}, expected an arra"):
+            Corruption(how, 0.5)(other, np.random.default_rng(0))  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match=r"^x: found a masked array, expected"):
+        Corruption(how, 0.5)(np.ma.masked_less(x, 0.5), np.random.default_rng(0))

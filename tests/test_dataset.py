@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from data import tiny
 
-from numpyvae import Dataset
+from numpyvae import VAE, Dataset, train
 from numpyvae.errors import ArgumentError
 
 IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
@@ -56,12 +57,14 @@ def test_labels_of_any_integer_type_are_kept_as_uint8(dtype: str) -> None:
         (IMAGES > 9, "shape (3, 4, 5) of bool"),
         (IMAGES.tolist(), "a list"),
         (None, "a NoneType"),
+        (np.ma.masked_equal(IMAGES, 7), "a masked array"),
     ],
 )
 def test_other_images_are_refused(part: str, images: Any, found: str) -> None:
     message = refusal(**{f"{part}_images": images})
     assert f"found {found}, " in message
-    assert "expected images (N, H, W) of uint8" in message
+    wanted = "one without a mask" if "mask" in found else "images (N, H, W) of uint8"
+    assert f"expected {wanted}" in message
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -94,11 +97,13 @@ def test_labels_where_images_belong_are_told(part: str) -> None:
         (LABELS > 1, "shape (3,) of bool"),
         (LABELS.astype(str), "shape (3,) of <U3"),
         (LABELS.tolist(), "a list"),
+        (np.ma.masked_equal(LABELS, 0), "a masked array"),
     ],
 )
 def test_other_labels_are_refused(labels: Any, found: str) -> None:
     message = refusal(train_labels=labels)
-    assert f"found {found}, expected labels (3,) of integers" in message
+    wanted = "one without a mask" if "mask" in found else "labels (3,) of integers"
+    assert f"found {found}, expected {wanted}" in message
 
 
 @pytest.mark.parametrize(
@@ -116,3 +121,32 @@ def test_train_and_test_images_of_different_size_are_refused() -> None:
         height, width = other.shape[1:]
         message = refusal(test_images=other)
         assert f"found images of {height} x {width}, expected 4 x 5" in message
+
+
+def read_only(array: Any) -> Any:
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "lay",
+    [
+        read_only,
+        np.asfortranarray,
+        lambda array: array.repeat(2, axis=0)[::2],
+        lambda array: array[::-1].copy()[::-1],
+    ],
+    ids=["read-only", "Fortran", "strided", "reversed"],
+)
+@pytest.mark.parametrize("how", ["none", "dynamic", "threshold"])
+def test_arrays_may_lie_in_memory_in_any_way(how: str, lay: Any) -> None:
+    def trained(data: Dataset) -> Any:
+        model = VAE(data.pixels, (4,), 2)
+        train(model, data, progress=False, epochs=1, binarize=how, threads=1)
+        return model.params.flat
+
+    data = tiny(train=40, test=9)
+    names = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
+    laid = replace(data, **{name: lay(getattr(data, name)) for name in names})
+    assert np.array_equal(trained(laid), trained(data))

@@ -256,6 +256,7 @@ def test_drawing_from_threads(tmp_path):
 
 I = np.zeros((4, 28, 28))  # noqa: E741
 C, L, AB = np.zeros((5, 2)), np.zeros(5, int), [("a", "b")]
+MASKED, Point = np.ma.masked_equal(L, 1), figures.Point
 
 
 def late(name, *images, after=()):
@@ -271,11 +272,28 @@ def late(name, *images, after=()):
         (late("reconstructions", I, I[:3]), "means", "(3, 28, 28)", "(4, 28, 28)"),
         (late("reconstructions", I[0], I), "originals", "(28, 28)", "(n, H, W)"),
         (late("reconstructions", I, I, after=[I[:1]]), "seen", "(1, 2", "(4, 28, 28)"),
+        (
+            late("samples", np.ma.masked_equal(I, 1)),
+            "means",
+            "masked",
+            "without a mask",
+        ),
+        (late("samples", I * np.nan), "means", "NaN or infinity", "finite"),
+        (late("walk", I[None] - np.inf), "frames", "NaN or infinity", "finite"),
         (late("manifold", I), "means", "(4, 28, 28)", "(rows, columns, H, W)"),
         (late("walk", I), "frames", "(4, 28, 28)", "H, W)"),
         (late("named_rows", I[None], ["a", "b"], [], ""), "names", "2", "1"),
         (late("interpolation", I[:1], I[None], I), "last", "(4, 2", "(1, 28, 28)"),
         (late("latents", np.zeros((5, 3)), L, after=AB), "codes", "(5, 3)", "(n, 2)"),
+        (late("latents", C + np.nan, L, after=AB), "codes", "NaN", "finite"),
+        (late("latents", C + 1j, L, after=AB), "codes", "complex128", "finite"),
+        (late("latents", C, MASKED, after=AB), "labels", "masked", "without a mask"),
+        (late("latent_panels", [("a", AB[0], C + np.nan)], L), "a", "NaN", "finite"),
+        (late("latent_panels", [("a", AB[0], C)], L[:4]), "labels", "(4,)", "(5,)"),
+        (late("rate_distortion", [], []), "points", "none", "one"),
+        (late("rate_distortion", [Point("a", np.nan, 1)], []), "a", "NaN", "finite"),
+        (late("v_curve", C[0], {"a": C[:, 0]}), "a", "(5,)", "(2,)"),
+        (late("v_curve", C[0], {"a": "b"}), "a", "str", "real numbers"),
         (late("latents", C, L[:4], after=AB), "labels", "(4,)", "(5,)"),
         (late("latents", C, L / 1.0, after=AB), "labels", "float64", "integers"),
     ],
@@ -288,3 +306,16 @@ def test_errors_name_argument_found_and_expected(call, argument, found, expected
     before, after = message.split("expected")
     assert found in before and expected in after
     assert not path.exists()
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", np.float16, np.longdouble])
+def test_floats_of_any_type_draw_the_same(dtype, tmp_path, rng):
+    images = rng.integers(0, 5, (4, 8, 8)) / 4  # told exactly by all of them
+    codes, labels = rng.integers(0, 50, (9, 2)) / 8, np.arange(9) % 3
+    for name, kind in (("a", float), ("b", dtype)):
+        figures.samples(images.astype(kind), tmp_path / f"{name}.png", "The same")
+        axes, path = ("z1", "z2"), tmp_path / f"{name}-codes.png"
+        figures.latents(codes.astype(kind), labels.astype(">i4"), path, "", axes)
+    for a, b in (("a", "b"), ("a-codes", "b-codes")):
+        one, other = (tmp_path / f"{name}.png" for name in (a, b))
+        assert one.read_bytes() == other.read_bytes()

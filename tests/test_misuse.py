@@ -22,6 +22,7 @@ from numpyvae import (
     train,
 )
 from numpyvae.datasets import load
+from numpyvae.datasets.idx import read_idx
 from numpyvae.errors import ArgumentError, DataError
 from numpyvae.evaluate import evaluate
 from numpyvae.objectives import Elbo
@@ -204,6 +205,10 @@ TABLE: list[tuple[str, str, Callable[[], object]]] = [
     ("test", "'5'", lambda: load_strokes(5, "5")),  # type: ignore[arg-type]
     ("train", r"array\(\[\[0., 0.\], \[0., 0.\]\]\)",
      lambda: load_strokes(np.zeros((2, 2)))),  # type: ignore[arg-type]
+    ("path", "None", lambda: read_idx(None, 3)),  # type: ignore[arg-type]
+    ("path", "0", lambda: read_idx(0, 3)),  # type: ignore[arg-type]
+    ("dimensions", "'3'", lambda: read_idx("three", "3")),  # type: ignore[arg-type]
+    ("dimensions", "0", lambda: read_idx("three", 0)),
     ("data_dir", "None", lambda: load_idx(None)),  # type: ignore[arg-type]
     ("data_dir", "5", lambda: load_idx(5)),  # type: ignore[arg-type]
     ("data_dir", "b'three'", lambda: load_idx(b"three")),  # type: ignore[arg-type]

@@ -7,7 +7,8 @@ the one is made from the other changes every number printed, so it has a name.
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, expect_unmasked
+from .dataset import expect_images
 
 BINARIZATIONS = ("dynamic", "static", "threshold", "none")
 
@@ -20,8 +21,14 @@ def binarize(
     `dynamic` and `static` draw each pixel with probability pixel / 255 (the same draw;
     static is one that is kept); `threshold` sets a pixel from 128 on. The noise is
     of 16 bits, so the probability is right to 2e-5. Raises ArgumentError for another
-    name.
+    name, and for images of another type.
     """
+    expect_unmasked("images", images)
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+        found = getattr(images, "dtype", type(images).__name__)
+        raise ArgumentError(
+            f"images: found {found}, expected an array of uint8, the greys 0..255"
+        )
     if how == "threshold":
         return (images > 127).view(np.uint8)
     if how in ("dynamic", "static"):
@@ -46,11 +53,7 @@ class Batches:
             raise ArgumentError(
                 f"binarize: found {how!r}, expected one of {', '.join(BINARIZATIONS)}"
             )
-        if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
-            raise ArgumentError(
-                f"images: found shape {images.shape} of {images.dtype}, "
-                "expected (N, H, W) of uint8 with N at least 1"
-            )
+        expect_images("images", images)
         self.binary = how != "none"
         self.drawn_anew = how == "dynamic"
         self.images = images.reshape(len(images), -1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, expect_number
+from ..errors import ArgumentError, expect_number, expect_unmasked
 
 CORRUPTIONS = ("none", "gaussian", "mask", "salt-and-pepper")
 
@@ -42,7 +42,14 @@ class Corruption:
         return self.how != "none"
 
     def __call__(self, x: NDArray, rng: np.random.Generator) -> NDArray:
-        """Corrupted images, of x's dtype; x (B, D) in [0, 1]."""
+        """Corrupted images, of x's dtype; x (B, D) floats in [0, 1].
+
+        Raises ArgumentError for another type.
+        """
+        expect_unmasked("x", x)
+        if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+            found = getattr(x, "dtype", type(x).__name__)
+            raise ArgumentError(f"x: found {found}, expected an array of floats")
         if self.how == "gaussian":
             noise = rng.standard_normal(x.shape, np.float32)
             return (x + self.level * noise).astype(x.dtype)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, expect_unmasked
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,9 @@ class Dataset:
     """Grey images with labels, split into a training and a test part.
 
     Shapes: images (N, H, W) uint8, 0 is background and 255 is ink;
-    labels (N,) integers 0..255, kept as uint8. Raises ArgumentError for
-    others, and for training and test images of different size.
+    labels (N,) integers 0..255, kept as uint8. However they lie in memory.
+    Raises ArgumentError for others, for masked arrays, and for training and test
+    images of different size.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Dataset:
         """Check the arrays, which may come from anywhere."""
         for part in ("train", "test"):
             images, labels = f"{part}_images", f"{part}_labels"
-            _expect_images(images, getattr(self, images))
+            expect_images(images, getattr(self, images))
             count = len(getattr(self, images))
             kept = _labels(labels, getattr(self, labels), count)
             object.__setattr__(self, labels, kept)  # the only way into a frozen one
@@ -54,8 +55,9 @@ class Dataset:
         return int(max(self.train_labels.max(), self.test_labels.max())) + 1
 
 
-def _expect_images(name: str, value: object) -> None:
+def expect_images(name: str, value: object) -> None:
     """Raise ArgumentError unless `value` is (N, H, W) uint8 with N, H, W >= 1."""
+    expect_unmasked(name, value)
     if isinstance(value, np.ndarray):
         if value.ndim == 3 and value.dtype == np.uint8 and value.size:
             return
@@ -75,6 +77,7 @@ def _expect_images(name: str, value: object) -> None:
 
 def _labels(name: str, value: object, count: int) -> NDArray[np.uint8]:
     """The labels as uint8; ArgumentError unless they are `count` integers 0..255."""
+    expect_unmasked(name, value)
     if (
         not isinstance(value, np.ndarray)
         or value.shape != (count,)

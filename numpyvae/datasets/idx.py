@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, expect_path
+from ..errors import DataError, expect_path, expect_whole
 from .dataset import Dataset
 from .memory import available_memory
 
@@ -45,7 +45,10 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]
     of dimensions, is empty, damaged, truncated, followed by more bytes, or
     claims more than `MAX_BYTES` or than half of the available memory, if the
     system tells how much that is: who reads images goes on to work with them.
+    Raises ArgumentError if `path` is no path or `dimensions` no positive number.
     """
+    expect_path("path", path)
+    expect_whole("dimensions", dimensions, 1)
     try:
         status = os.stat(path)
         # Asked before it is opened: to open a pipe waits for someone to write.
@@ -53,9 +56,10 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]
             raise DataError(f"{path}: a directory, pipe or device, expected a file")
         with open(path, "rb") as file:
             return _parse(file, status.st_size, path, dimensions)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: a name with a null byte
+        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}); check its name and permissions"
+            f"{path}: cannot be read ({reason}); check its name and permissions"
         ) from error
 
 

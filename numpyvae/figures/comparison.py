@@ -18,8 +18,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ..errors import ArgumentError, expect_numbers
 from .images import BLACK_INK, BLUE_INK, _tile, _unit
-from .latent_space import CLASSES, FEW, name_classes
+from .latent_space import CLASSES, FEW, as_codes, name_classes
 from .style import (
     CURVES,
     FONT,
@@ -60,6 +61,11 @@ def rate_distortion(
     On each grey line the ELBO, -(rate + distortion), is the number on it. A model
     without a rate is a dashed line at its distortion; one not ranked is hollow.
     """
+    if not points:
+        raise ArgumentError("points: found none, expected one or more")
+    for point in points:
+        for value in point[1:3]:
+            expect_numbers(point.name, 0.0 if value is None else value, finite=True)
     size = np.array([WIDTH - 0.85 - MARGIN, 4.1])
     figure, y = page(size[1] + 0.8, title)
     minus = "\N{MINUS SIGN}"
@@ -208,6 +214,7 @@ def latent_panels(
 
     Two in a row, each to its own scale; circles at 1, 2 and 3 sigma of N(0, I).
     """
+    checked = [(n, axes, *as_codes(n, codes, labels)) for n, axes, codes in panels]
     left, below, above = 0.48, 0.42, LINE + 0.05
     size = HALF - left
     figure, y = page(
@@ -218,13 +225,13 @@ def latent_panels(
         key += f"; some of {classes} labels named"
     write(figure, MARGIN, y, key, GREY)
     y -= LINE + 0.1
-    for i, (name, axes, codes) in enumerate(panels):
+    for i, (name, axes, codes, marks) in enumerate(checked):
         x = MARGIN + (i % 2) * (HALF + GAP)
         top = y - i // 2 * (size + below + above + 0.1)
         write(figure, x + left, top, _short(name), INK)
         plane = panel(figure, x + left, top - above - size, size, size, axes)
         plane.yaxis.set_label_coords(-0.42 / size, 0.5)  # not by the ticks
-        _plane(plane, codes, labels, size)
+        _plane(plane, codes, marks, size)
     save(figure, path)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, expect_numbers, expect_unmasked
 from .style import (
     CURVES,
     GREY,
@@ -86,6 +86,13 @@ def v_curve(
 
     An error of zero stands at 1e-17, below what float64 tells apart.
     """
+    for name, array in {"steps": steps, **errors}.items():
+        expect_unmasked(name, array)
+        expect_numbers(name, array, finite=False)
+        if np.shape(array) != (len(steps),):
+            raise ArgumentError(
+                f"{name}: found shape {np.shape(array)}, expected ({len(steps)},)"
+            )
     figure, y = page(4.5, title)
     write(figure, MARGIN, y, "relative error of the derivative, by", GREY)
     axes = panel(figure, 0.75, y - 4.05, WIDTH - 1.0, 3.3, ("step size h", ""))

@@ -14,7 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, expect_unmasked
 from .style import (
     CURVES,
     DPI,
@@ -169,6 +169,7 @@ def _expect_alike(name: str, images: NDArray, like: NDArray) -> None:
 
 def _unit(name: str, images: NDArray, ndim: int) -> NDArray:
     """Images of `ndim` axes, none of them empty, as floats in 0..1."""
+    expect_unmasked(name, images)
     images = np.asarray(images)
     if images.ndim != ndim or images.size == 0:
         shape = "(n, H, W)" if ndim == 3 else "(rows, columns, H, W)"
@@ -177,6 +178,8 @@ def _unit(name: str, images: NDArray, ndim: int) -> NDArray:
         return images / 255.0
     if images.dtype.kind != "f":
         raise ArgumentError(f"{name}: found {images.dtype}, expected uint8 or floats")
+    if not np.isfinite(images).all():
+        raise ArgumentError(f"{name}: found NaN or infinity, expected finite numbers")
     return images.clip(0.0, 1.0)
 
 

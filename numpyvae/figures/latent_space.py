@@ -9,7 +9,7 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, expect_numbers, expect_unmasked
 from .style import (
     FONT,
     GREY,
@@ -53,14 +53,7 @@ def latents(
     many classes, some are named, and how many is told.
     If there is a prior, circles at 1 and 2 sigma hold 39 % and 86 % of N(0, I).
     """
-    codes, labels = np.asarray(codes), np.asarray(labels)
-    if codes.ndim != 2 or codes.shape[1] != 2 or len(codes) == 0:
-        raise ArgumentError(f"codes: found shape {codes.shape}, expected (n, 2)")
-    if labels.shape != codes.shape[:1] or labels.dtype.kind not in "iu":
-        raise ArgumentError(
-            f"labels: found {labels.dtype} of shape {labels.shape}, "
-            f"expected integers of shape {codes.shape[:1]}"
-        )
+    codes, labels = as_codes("codes", codes, labels)
     low, high = codes.min(axis=0), codes.max(axis=0)
     if prior:
         low, high = np.minimum(low, -2.0), np.maximum(high, 2.0)
@@ -93,6 +86,24 @@ def latents(
             text = f"{sigma}\N{GREEK SMALL LETTER SIGMA}"
             _halo(plane, free, text, GREY, TICK, PAPER)
     save(figure, path)
+
+
+def as_codes(
+    name: str, codes: NDArray, labels: NDArray
+) -> tuple[NDArray, NDArray[np.integer]]:
+    """Codes (n, 2) as float64 with their labels (n,); ArgumentError if they aren't."""
+    expect_unmasked(name, codes)
+    expect_unmasked("labels", labels)
+    codes, labels = np.asarray(codes), np.asarray(labels)
+    if codes.ndim != 2 or codes.shape[1] != 2 or len(codes) == 0:
+        raise ArgumentError(f"{name}: found shape {codes.shape}, expected (n, 2)")
+    expect_numbers(name, codes, finite=True)
+    if labels.shape != codes.shape[:1] or labels.dtype.kind not in "iu":
+        raise ArgumentError(
+            f"labels: found {labels.dtype} of shape {labels.shape}, "
+            f"expected integers of shape {codes.shape[:1]}"
+        )
+    return codes.astype(np.float64), labels
 
 
 def name_classes(
