@@ -53,7 +53,7 @@ class Exercise(NamedTuple):
     def title(self) -> str:
         """The first line of the stub; its name if it has none."""
         try:
-            about = ast.get_docstring(ast.parse(self.stub.read_text("utf-8")))
+            about = ast.get_docstring(ast.parse(self.stub.read_bytes()))
         except (SyntaxError, ValueError):
             about = None
         return about.splitlines()[0].rstrip(".") if about else self.stub.stem
