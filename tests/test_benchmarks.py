@@ -133,7 +133,7 @@ def test_absent_peers_are_named(
     text = capsys.readouterr().out
     assert "absent: torch eager, for torch is not installed" in text
     assert "absent: JAX jit, for jax is not installed" in text
-    assert '"load_at_end"' in file.read_text()
+    assert '"load_at_end"' in file.read_text(encoding="utf-8")
 
 
 def test_growth_is_drawn_with_its_finding(tmp_path: Path) -> None:

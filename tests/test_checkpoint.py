@@ -239,7 +239,7 @@ def write_npy(path: Path) -> None:
     "write",
     [
         lambda path: path.write_bytes(b""),
-        lambda path: path.write_text("epoch,train_recon\n"),
+        lambda path: path.write_text("epoch,train_recon\n", encoding="utf-8"),
         lambda path: path.write_bytes(pickle.dumps([1, 2])),
         write_npy,
         lambda path: np.savez(path, weights=np.zeros(3)),

@@ -240,9 +240,11 @@ def test_divergence_keeps_a_checkpoint(
     assert said.endswith(f"; {out} keeps the last good checkpoint\n")
     assert not caught, caught[0].message
     assert np.isfinite(Run.open(out).load_model().params.flat).all()
-    metrics = json.loads((out / "metrics.json").read_text(), parse_constant=pytest.fail)
+    metrics = json.loads(
+        (out / "metrics.json").read_text(encoding="utf-8"), parse_constant=pytest.fail
+    )
     assert metrics["ended"].startswith("step ")
-    assert (out / "history.csv").read_text().count("\n") == 1
+    assert (out / "history.csv").read_text(encoding="utf-8").count("\n") == 1
     assert cli.main(["sample", str(out)]) == 0
 
 
@@ -313,12 +315,12 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:
         process.wait()
     assert process.returncode == 130, said
     assert said == ""
-    with (run / "history.csv").open(newline="") as file:
+    with (run / "history.csv").open(newline="", encoding="utf-8") as file:
         heading, *rows = csv.reader(file)
     assert [row[0] for row in rows] == [str(i + 1) for i in range(len(rows))]
     assert all(len(row) == len(heading) == 8 for row in rows)
     assert all(np.isfinite([float(v) for v in row]).all() for row in rows)
-    metrics = json.loads((run / "metrics.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert (metrics["ended"], metrics["epoch"]) == ("interrupted", len(rows))
     assert np.isfinite(Run.open(run).load_model().params.flat).all()
     pictures = ("curves", "samples", "reconstructions", "latents", "manifold")
@@ -328,4 +330,4 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 def has_a_row(history: Path) -> bool:
-    return history.exists() and history.read_text().count("\n") > 1
+    return history.exists() and history.read_text(encoding="utf-8").count("\n") > 1

@@ -37,7 +37,7 @@ class Finished(NamedTuple):
     source: Path
 
     def json(self, name: str) -> dict[str, Any]:
-        return json.loads((self.run / name).read_text())
+        return json.loads((self.run / name).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module", params=[3, 2], ids=["Z=3", "Z=2"])
@@ -68,7 +68,7 @@ def train(options: str) -> int:
 
 
 def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "history.csv").open(newline="") as file:
+    with (run / "history.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -312,7 +312,7 @@ def test_ctrl_c_ends_after_the_batch_with_everything_written(
     assert (state["adam_step"], len(state["records"])) == (number, epochs)
     assert state["start"] == (number - 3 * epochs) * 128
     assert Run.open(run).load_model().latent == 20
-    metrics = json.loads((run / "metrics.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["ended"] == "interrupted"
     assert metrics.get("epoch", 0) == epochs == len(rows(run))
     said = capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -219,8 +218,7 @@ def test_runs_that_differ_in_beta_alone_are_joined(house: Path) -> None:
         )
         for name in ("two", "hard", "point", "half")
         for run in [Run.open(house / name)]
-        for beta in [json.loads((house / name / "config.json").read_text())
-                     ["training"]["beta"]]
+        for beta in [run.config["training"]["beta"]]
     ]  # fmt: skip
     assert sweeps(entries) == [[3, 0]]  # type: ignore[arg-type]
 

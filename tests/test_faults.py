@@ -29,7 +29,7 @@ BY_NAME = {fault.name: fault for fault in FAULTS}
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_where_it_claims_to_be(fault: Fault) -> None:
     text = faulty(fault, PACKAGE)  # each old text occurs once
-    assert text != (PACKAGE / fault.file).read_text()
+    assert text != (PACKAGE / fault.file).read_text(encoding="utf-8")
     ast.parse(text)
     assert fault.story and fault.name.isprintable()
 
@@ -47,7 +47,10 @@ def test_the_tests_to_run_first_exist() -> None:
     tests = {fault.tests or f"test_{Path(fault.file).stem}.py" for fault in FAULTS}
     for test in {*tests, *SUITE}:
         file, _, name = test.partition("::")
-        assert f"def {name}(" in (CHECKOUT / "tests" / file).read_text() or not name
+        assert (
+            f"def {name}(" in (CHECKOUT / "tests" / file).read_text(encoding="utf-8")
+            or not name
+        )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,9 @@ def test_a_planted_fault_is_caught(name: str, tmp_path: Path) -> None:
             CHECKOUT / part, tmp_path / part, ignore=shutil.ignore_patterns("__py*")
         )
     shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
-    (tmp_path / "numpyvae" / fault.file).write_text(faulty(fault, PACKAGE))
+    (tmp_path / "numpyvae" / fault.file).write_text(
+        faulty(fault, PACKAGE), encoding="utf-8"
+    )
     test = fault.tests or f"test_{Path(fault.file).stem}.py"
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     environment = {"PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}

@@ -36,7 +36,7 @@ def imports(source: str, package: str) -> set[str]:
 
 ARROWS = {
     name: imports(
-        path.read_text(),
+        path.read_text(encoding="utf-8"),
         name if path.stem == "__init__" else name.rpartition(".")[0],
     )
     for name, path in FILES.items()
@@ -123,12 +123,64 @@ def test_every_spelling_of_an_import_is_seen(
 
 @pytest.mark.parametrize("name", FILES)
 def test_no_file_is_over_350_lines(name: str) -> None:
-    assert len(FILES[name].read_text().splitlines()) <= 350
+    assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= 350
+
+
+def unnamed_encodings(source: str) -> list[int]:
+    """The lines where text is read or written in whatever code the system has."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        function, arguments = node.func, [ast.unparse(a) for a in node.args]
+        name = getattr(function, "attr", getattr(function, "id", ""))
+        named = "encoding" in {keyword.arg for keyword in node.keywords}
+        if name == "read_text":
+            named |= len(arguments) > 0
+        elif name == "write_text":
+            named |= len(arguments) > 1
+        elif name == "open":
+            owner = ast.unparse(function.value) if hasattr(function, "value") else ""
+            mode = arguments[not owner :][:1] or ["'r'"]
+            named |= owner in ("os", "Image", "Run") or "b'" in mode[0]
+            named |= not mode[0].startswith("'")  # a variable
+        else:
+            named = True
+        lines += [] if named else [node.lineno]
+    return lines
+
+
+@pytest.mark.parametrize("folder", ["numpyvae", "lessons", "tests"])
+def test_text_is_utf_8_on_every_system(folder: str) -> None:
+    found = {
+        str(path): unnamed_encodings(path.read_text(encoding="utf-8"))
+        for path in sorted((PACKAGE.parent / folder).rglob("*.py"))
+    }
+    assert not {path: lines for path, lines in found.items() if lines}
+
+
+@pytest.mark.parametrize(
+    ("line", "unnamed"),
+    [
+        ("path.read_text()", True),
+        ("path.read_text('utf-8')", False),
+        ("path.write_text('x')", True),
+        ("path.write_text('x', encoding='utf-8')", False),
+        ("open('x')", True),
+        ("open('x', 'rb')", False),
+        ("path.open('w')", True),
+        ("path.open('xb')", False),
+        ("path.open(newline='', encoding='utf-8')", False),
+        ("os.open('x', os.O_RDONLY)", False),
+    ],
+)
+def test_an_unnamed_encoding_is_seen(line: str, unnamed: bool) -> None:
+    assert unnamed_encodings(line) == [1] * unnamed
 
 
 @pytest.mark.parametrize("name", ["naive.py", "naive_conv.py"])
 def test_the_oracles_import_nothing_of_the_package(name: str) -> None:
-    source = (Path(__file__).parent / name).read_text()
+    source = (Path(__file__).parent / name).read_text(encoding="utf-8")
     modules = {"math", "numpy"}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):

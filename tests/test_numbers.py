@@ -235,11 +235,12 @@ def test_a_run_that_diverges_leaves_no_nan(
     assert (
         told.startswith("numpyvae: step ") and f"smaller lr than {float(lr):g}" in told
     )
-    with (folder / "history.csv").open(newline="") as file:
+    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert all(math.isfinite(float(cell)) for row in rows for cell in row.values())
     metrics = json.loads(
-        (folder / "metrics.json").read_text(), parse_constant=pytest.fail
+        (folder / "metrics.json").read_text(encoding="utf-8"),
+        parse_constant=pytest.fail,
     )
     assert metrics["ended"].startswith("step ")
     arrays, _ = load_checkpoint(folder)

@@ -345,11 +345,11 @@ def test_a_kind_that_does_not_apply_says_why_before_anything_is_drawn(
 
 def test_curves_need_a_history(stage: Stage, capsys: Capsys) -> None:
     path = stage.plot("line", "curves").run.path / "history.csv"
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     for text, reason in (
         ("epoch,test_elbo\n", "curves: found no finished epoch"),
         ("epoch,test_elbo\n1,two\n", "history.csv: found a row that can't be read"),
     ):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         assert reason in refused(["plot", str(path.parent), "curves"], capsys)
-    path.write_text(before)
+    path.write_text(before, encoding="utf-8")

@@ -208,11 +208,11 @@ def test_a_damaged_checkpoint_is_made_up_for_by_the_previous_one(
 
 def test_history_is_made_from_the_checkpoint(two_epochs: Path) -> None:
     # A kill may fall between the two; this one fell after the last epoch's checkpoint.
-    whole = (two_epochs / "history.csv").read_text()
+    whole = (two_epochs / "history.csv").read_text(encoding="utf-8")
     lines = whole.splitlines(keepends=True)
-    (two_epochs / "history.csv").write_text("".join(lines[:-1]))
+    (two_epochs / "history.csv").write_text("".join(lines[:-1]), encoding="utf-8")
     assert resume() == 0
-    assert (two_epochs / "history.csv").read_text() == whole
+    assert (two_epochs / "history.csv").read_text(encoding="utf-8") == whole
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_anew(house: Path) -> None:
@@ -336,7 +336,7 @@ def test_an_interrupted_process_is_resumed_to_the_same_bits(
     if code == 130:
         assert f"interrupted in epoch {committed + 1} of 100000; " in printed
         assert "`numpyvae train --resume r` goes on from there\n" in printed
-        metrics = json.loads((run / "metrics.json").read_text())
+        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         assert (metrics["ended"], metrics["epoch"]) == ("interrupted", committed)
     epochs = len(state["records"]) + 2
     assert resume(f"--epochs {epochs}") == 0

@@ -55,7 +55,7 @@ def test_free_path_makes_nothing(tmp_path: Path) -> None:
 def test_create_makes_the_folder_with_its_config(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "deep" / "first"
     run = Run.create(path, CONFIG)
-    found = json.loads((path / "config.json").read_text())
+    found = json.loads((path / "config.json").read_text(encoding="utf-8"))
     versions = found.pop("versions")
     assert found == CONFIG
     assert versions["numpyvae"] == __version__
@@ -76,7 +76,7 @@ def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
 def test_a_folder_with_anything_in_it_is_refused_and_untouched(
     name: str, tmp_path: Path
 ) -> None:
-    (tmp_path / name).write_text("mine")
+    (tmp_path / name).write_text("mine", encoding="utf-8")
     with pytest.raises(RunError) as caught:
         Run.create(tmp_path, {})
     assert str(caught.value).startswith(f"{tmp_path}: found ")
@@ -87,7 +87,7 @@ def test_a_folder_with_anything_in_it_is_refused_and_untouched(
 
 @pytest.mark.parametrize("below", ["", "deeper"])
 def test_a_file_in_the_way_is_refused_and_untouched(below: str, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(RunError, match="expected a folder to write to"):
         Run.create(tmp_path / "file" / below, {})
     assert files(tmp_path) == {"file": b"mine"}
@@ -119,7 +119,7 @@ def test_history_has_a_row_for_each_epoch_to_the_last_digit(tmp_path: Path) -> N
     records = [RECORD, RECORD._replace(epoch=2, test_elbo=-1 / 7)]
     for count in (0, 1, 2, 1):  # one fewer: a run that went back to a checkpoint
         run.write_history(records[:count])
-        with (run.path / "history.csv").open(newline="") as file:
+        with (run.path / "history.csv").open(newline="", encoding="utf-8") as file:
             heading, *rows = csv.reader(file)
         assert heading == COLUMNS
         found = [EpochRecord(int(row[0]), *map(float, row[1:])) for row in rows]
@@ -131,7 +131,10 @@ def test_metrics_are_written_as_they_are(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", CONFIG)
     for metrics in ({"test_elbo": -1 / 3, "ended": "done"}, {"ended": "interrupted"}):
         run.write_metrics(metrics)
-        assert json.loads((run.path / "metrics.json").read_text()) == metrics
+        assert (
+            json.loads((run.path / "metrics.json").read_text(encoding="utf-8"))
+            == metrics
+        )
 
 
 def test_a_trained_model_comes_back(tmp_path: Path) -> None:
@@ -222,9 +225,9 @@ CHANGES = [
 
 
 def edit(run: Path, part: str, key: str, value: object) -> None:
-    config = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     (config[part] if part else config)[key] = value
-    (run / "config.json").write_text(json.dumps(config))
+    (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 @pytest.mark.parametrize(("part", "key", "value"), CHANGES)

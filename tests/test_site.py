@@ -113,7 +113,9 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "07_good.py").write_text(GOOD, encoding="utf-8")
     (folder / "08_bad.py").write_text(BAD, encoding="utf-8")
-    (folder / "ERRATA.md").write_text(ERRATA + "| E1 | 001 | $a$ | $b$ | 07 |\n")
+    (folder / "ERRATA.md").write_text(
+        ERRATA + "| E1 | 001 | $a$ | $b$ | 07 |\n", encoding="utf-8"
+    )
     monkeypatch.setattr(command, "LESSONS", folder)
     return folder
 
@@ -160,7 +162,9 @@ def test_what_was_built_before_is_kept_and_linked(course: Path, tmp_path: Path) 
 def test_a_lesson_that_ends_its_process_is_told(
     course: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (course / "08_bad.py").write_text(BAD.replace("a = 1", "import os; os._exit(3)"))
+    (course / "08_bad.py").write_text(
+        BAD.replace("a = 1", "import os; os._exit(3)"), encoding="utf-8"
+    )
     assert command.main(["--out", str(tmp_path / "site"), "--only", "08"]) == 1
     said = "08_bad.py, the cell at line 7 failed:\nits process ended with exit code 3\n"
     assert capsys.readouterr().err == said
@@ -245,7 +249,9 @@ def installed() -> Path:
 
 
 def test_the_pinned_copy_is_the_one_of_the_npm_package(installed: Path) -> None:
-    if f'"version": "{katex.VERSION}"' not in (installed / "package.json").read_text():
+    if f'"version": "{katex.VERSION}"' not in (installed / "package.json").read_text(
+        encoding="utf-8"
+    ):
         pytest.skip(f"the KaTeX that is installed is not {katex.VERSION}")
     for name, integrity in katex.INTEGRITY.items():
         digest = hashlib.sha384((installed / "dist" / name).read_bytes()).digest()

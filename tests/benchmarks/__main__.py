@@ -94,7 +94,7 @@ def run(chosen: argparse.Namespace, folder: Path) -> int:
     if bench.disagreements:
         print(f"not the same gradients: {', '.join(bench.disagreements)}")
     if chosen.json:
-        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if chosen.plot:
         from .picture import draw
 

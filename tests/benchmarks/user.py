@@ -38,5 +38,5 @@ def timed_epoch(trainer: Trainer, *arguments: Any) -> Any:
 if __name__ == "__main__":
     Trainer.evaluate, Trainer.run_epoch = timed_evaluate, timed_epoch
     code = main(sys.argv[2:])
-    Path(sys.argv[1]).write_text(json.dumps(epochs))
+    Path(sys.argv[1]).write_text(json.dumps(epochs), encoding="utf-8")
     sys.exit(code)

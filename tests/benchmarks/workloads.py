@@ -247,7 +247,7 @@ def train(bench: Bench, epochs: int) -> list[dict[str, float]]:
         os.close(terminal)
         reader.join(5)
         os.close(ours)
-    epochs_found = json.loads(found.read_text())
+    epochs_found = json.loads(found.read_text(encoding="utf-8"))
     shutil.rmtree(folder)
     return epochs_found
 

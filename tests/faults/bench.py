@@ -84,7 +84,7 @@ class Bench:
         path = self.root / "numpyvae" / file
         old, times = path.read_bytes(), path.stat()
         self._planted += 1
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         os.utime(
             path, ns=(times.st_atime_ns, times.st_mtime_ns + 10**10 * self._planted)
         )

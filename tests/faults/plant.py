@@ -23,7 +23,7 @@ class Verdict(NamedTuple):
 
 def faulty(fault: Fault, package: Path) -> str:
     """The file's text with the fault in it; each old text must stand there once."""
-    text = (package / fault.file).read_text()
+    text = (package / fault.file).read_text(encoding="utf-8")
     for old, new in fault.edits.items():
         if text.count(old) != 1:
             raise ValueError(

@@ -46,7 +46,9 @@ def made(only: str | None = None) -> list[tuple[str, Mutant]]:
         (file, mutant)
         for file, (functions, _) in SWEPT.items()
         if (only or "") in file
-        for mutant in mutants((CHECKOUT / "numpyvae" / file).read_text(), functions)
+        for mutant in mutants(
+            (CHECKOUT / "numpyvae" / file).read_text(encoding="utf-8"), functions
+        )
     ]
 
 

@@ -226,7 +226,7 @@ class House:
         (folder / "bin").mkdir()
         for name, line in SCRIPTS.items():
             script = folder / "bin" / name
-            script.write_text(f"#!/bin/sh\n{line}\n")
+            script.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
             script.chmod(0o755)
         run, printed = self.run("train")
         assert run.returncode == 0, run.stderr

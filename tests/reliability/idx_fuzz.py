@@ -344,7 +344,7 @@ def fuzz_here(arguments: list[str]) -> None:
 
 def peak_mb() -> int:
     """The most memory this process has had; getrusage counts its parent's too."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 

@@ -165,7 +165,7 @@ def last_epoch(printed: str) -> int:
 def history(run: Path) -> list[list[str]]:
     """The rows of history.csv but for the heading, without their seconds."""
     try:
-        text = (run / "history.csv").read_text()
+        text = (run / "history.csv").read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     return [row[:-1] for row in csv.reader(io.StringIO(text))][1:]
