@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentError, expect_whole
+from .errors import ArgumentError, expect_unmasked, expect_whole
 from .ops import Array
 from .pixels import ActivePixels, Input
 
@@ -69,7 +69,8 @@ def expect_vector(params: Array, dtype: np.dtype) -> Array:
 
     Its numbers must lie side by side: views of its parts would be copies otherwise.
     """
-    if not _is_plain(params):
+    expect_unmasked("params", params)
+    if not isinstance(params, np.ndarray):
         raise ArgumentError(
             f"params: found {type(params).__name__}, expected {dtype} (P,)"
         )
@@ -83,18 +84,14 @@ def expect_vector(params: Array, dtype: np.dtype) -> Array:
     return params
 
 
-def _is_plain(array: object) -> bool:
-    """Whether it is an array that hides none of its numbers."""
-    return isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
-
-
 def expect_matrix(name: str, x: Array, columns: int, dtype: np.dtype) -> Array:
     """x, converted to `dtype` from floats of any length and byte order.
 
     Raises ArgumentError unless x is a matrix (B, columns) of finite floats.
     """
     expected = f"expected floats of shape (B, {columns})"
-    if not _is_plain(x):
+    expect_unmasked(name, x)
+    if not isinstance(x, np.ndarray):
         raise ArgumentError(f"{name}: found {type(x).__name__}, {expected}")
     kinds = "fc" if dtype.kind == "c" else "f"
     if x.ndim != 2 or x.shape[1] != columns or x.dtype.kind not in kinds:
@@ -112,7 +109,8 @@ def expect_matrix(name: str, x: Array, columns: int, dtype: np.dtype) -> Array:
 def expect_bytes(images: Any, pixels: int, binary: bool) -> None:
     """Raise ArgumentError unless images are uint8 (B, D), and 0 or 1 if `binary`."""
     expected = f"expected uint8 of shape (B, {pixels})"
-    if not _is_plain(images):
+    expect_unmasked("images", images)
+    if not isinstance(images, np.ndarray):
         raise ArgumentError(f"images: found {type(images).__name__}, {expected}")
     if images.shape[1:] != (pixels,) or images.dtype != np.uint8:
         raise ArgumentError(
@@ -169,7 +167,11 @@ def expect_labels(labels: Any, count: int, classes: int) -> None:
 def expect_rows(rows: Any, count: int) -> None:
     """Raise ArgumentError unless rows (B,) are one or more of range(count)."""
     expected = f"expected one or more whole numbers from 0 to {count - 1}"
-    if not _is_plain(rows) or rows.ndim != 1 or rows.dtype.kind not in "iu":
+    if (
+        not isinstance(rows, np.ndarray)
+        or rows.ndim != 1
+        or rows.dtype.kind not in "iu"
+    ):
         raise ArgumentError(f"rows: found {type(rows).__name__}, {expected}")
     if not rows.size or rows.min() < 0 or rows.max() >= count:
         found = f"{rows.min()} to {rows.max()}" if rows.size else "none"

@@ -95,11 +95,10 @@ class Trainer:
                 f"beta: found {settings.beta:g} with warmup {settings.warmup} for the "
                 "posterior 'point', expected 1 and 0: a point has no KL to weigh"
             )
-        classes = int(max(data.train_labels.max(), data.test_labels.max())) + 1
-        if model.classes and model.classes < classes:
+        if model.classes and model.classes < data.classes:
             raise ArgumentError(
-                f"model: found {model.classes} classes, expected {classes} as in the "
-                f"labels of {data.name!r}"
+                f"model: found {model.classes} classes, expected {data.classes} as in "
+                f"the labels of {data.name!r}"
             )
         self.model, self.data, self.settings = model, data, settings
         self.workers, self.corruption = workers, settings.corruption()

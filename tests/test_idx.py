@@ -225,7 +225,7 @@ def test_what_memory_can_not_hold_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.write_bytes(idx_bytes(IMAGES))
-    for memory in (None, 48):
+    for memory in (2**40, 48):
         monkeypatch.setattr(idx, "available_memory", lambda memory=memory: memory)
         np.testing.assert_array_equal(read_idx(path, 3), IMAGES)
     monkeypatch.setattr(idx, "available_memory", lambda: 47)

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, expect_path, expect_whole
 from .dataset import Dataset
-from .memory import available_memory
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 TRAIN_LABELS = "train-labels-idx1-ubyte"
@@ -43,8 +42,8 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]
     Shape: (N, H, W) for dimensions = 3 (images), (N,) for 1 (labels).
     Raises DataError if the file cannot be read, is of another type or number
     of dimensions, is empty, damaged, truncated, followed by more bytes, or
-    claims more than `MAX_BYTES` or than half of the available memory, if the
-    system tells how much that is: who reads images goes on to work with them.
+    claims more than `MAX_BYTES` or than half of the available memory: who reads
+    images goes on to work with them.
     Raises ArgumentError if `path` is no path or `dimensions` no positive number.
     """
     expect_path("path", path)
@@ -103,6 +102,14 @@ def idx_sha256(array: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(struct.pack(f">{1 + array.ndim}I", first, *array.shape))
     digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def available_memory() -> int:
+    """The bytes that this machine could give without swapping."""
+    import psutil  # slow to import
+
+    available: int = psutil.virtual_memory().available
+    return available
 
 
 def _spellings(name: str) -> list[str]:
@@ -211,15 +218,15 @@ def _read_shape(
             "dimensions); check that images and labels are not swapped, or "
             "download it again"
         )
-    announced, memory = math.prod(shape), available_memory()
+    announced, most = math.prod(shape), available_memory() // 2
     if not 0 < announced <= MAX_BYTES:
         raise DataError(
             f"{name}: announces {_times(shape)} bytes, expected 1 to {MAX_BYTES}; "
             f"{AGAIN}"
         )
-    if memory is not None and announced > memory // 2:
+    if announced > most:
         raise DataError(
-            f"{name}: announces {_times(shape)} bytes, expected at most {memory // 2}, "
+            f"{name}: announces {_times(shape)} bytes, expected at most {most}, "
             "half of the memory that is available; close other programs"
         )
     return tuple(shape)
