@@ -7,8 +7,8 @@ import hashlib
 import io
 import json
 import math
-import platform
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -16,26 +16,29 @@ from types import NoneType
 from typing import Any
 
 import filelock
-import matplotlib
-import numba
-import numpy as np
-from threadpoolctl import threadpool_info
 
-from . import __version__
 from .checkpoint import (
     NAME,
     PREVIOUS,
+    expect_state,
     load_checkpoint,
     model_of,
     save_checkpoint,
-    write_atomically,
 )
 from .datasets import Dataset, load
-from .errors import ArgumentError, RunError
+from .errors import ArgumentError, NumpyvaeError, RunError, expect_whole
+from .files import make_folder, read_file, sync_folder, write_atomically
 from .models import VAE
+from .ops import Array
+from .settings import Settings
 from .train import EpochRecord, Trainer
+from .versions import differences, sets_of, versions
 
-LOCK = "run.lock"
+CONFIG, HISTORY, METRICS, LOCK = (
+    "config.json", "history.csv", "metrics.json", "run.lock",
+)  # fmt: skip
+UNBEGUN = {LOCK, f"{CONFIG}.partial"}  # all that one killed before it began leaves
+MAX_CONFIG, MAX_MODEL = 2**20, 2**14  # bytes of config.json, and for the model
 KINDS: dict[str, tuple[type, ...]] = {
     "preset": (str,),
     "data": (str,),
@@ -47,12 +50,23 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def free_path(path: Path) -> Path:
-    """`path`, or the first of path-2, path-3, ... that does not exist."""
-    if not path.exists():
-        return path
-    numbered = (path.with_name(f"{path.name}-{i}") for i in count(2))
-    return next(candidate for candidate in numbered if not candidate.exists())
+def claim(path: Path) -> Path:
+    """Make the folder `path`, or the first of path-2, path-3, ... that does not exist.
+
+    Whoever else asks at the same moment gets another one. Raises RunError if none can
+    be made.
+    """
+    names = (path.name if i == 1 else f"{path.name}-{i}" for i in count(1))
+    with _expecting_a_folder(path):
+        make_folder(path.parent)
+        for free in map(path.with_name, names):
+            try:
+                free.mkdir()
+            except FileExistsError:
+                continue
+            sync_folder(path.parent)
+            return free
+    raise AssertionError("there is no end of names")
 
 
 def fingerprint(data: Dataset) -> str:
@@ -65,23 +79,6 @@ def fingerprint(data: Dataset) -> str:
     return digest.hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """All that the bits of a run depend on besides its config."""
-    blas = {
-        f"{p['internal_api']} {p.get('architecture', '')}" for p in threadpool_info()
-    }
-    return {
-        "numpyvae": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "matplotlib": matplotlib.__version__,
-        "jit": "off" if numba.config.DISABLE_JIT else "on",  # type: ignore[attr-defined]
-        "machine": platform.machine(),
-        "blas": ", ".join(sorted(blas)),
-    }
-
-
 class Run:
     """One training run on disk."""
 
@@ -91,44 +88,34 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> Run:
-        """Make the folder and write config.json, with versions.
+        """Make the folder and write config.json.
 
         Raises RunError if there is something in the folder already.
         """
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                raise RunError(
-                    f"{path}: found a folder with files in it, expected a new or empty "
-                    "one; choose another with --out, go on with --resume, or delete it"
-                )
-        except OSError as error:
-            raise RunError(
-                f"{path}: found {error.strerror}, expected a folder to write to; "
-                "choose another with --out"
-            ) from error
-        run = cls(path, config | {"versions": versions()})
-        run.write_config()
+        run = cls(path, config)
+        with _expecting_a_folder(path):
+            make_folder(path)
+            run._expect_unbegun()
+        with run.lock():
+            run._expect_unbegun()  # another process may have been quicker
+            run.write_config()
         return run
 
     @classmethod
     def open(cls, path: Path) -> Run:
         """An existing run. Raises RunError if `path` holds none."""
         try:
-            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-            if not isinstance(config, dict) or not config.keys() >= KINDS.keys():
-                raise ValueError(f"not a JSON object with {', '.join(sorted(KINDS))}")
-            for key, kinds in KINDS.items():
-                if not isinstance(config[key], kinds):
-                    raise ValueError(f"{key} is {config[key]!r}")
-        except FileNotFoundError:
+            config = json.loads(read_file(path / CONFIG, MAX_CONFIG))
+            _expect_config(config)
+        except (FileNotFoundError, NotADirectoryError):
+            unbegun = path.is_dir() and not cls(path, {})._begun()
             raise RunError(
-                f"{path}: found no config.json, "
-                "expected a run folder that `numpyvae train` wrote"
+                f"{path}: found no {CONFIG}, expected a run folder that `numpyvae "
+                f"train` wrote{f'; begin it with --out {path}' * unbegun}"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(
-                f"{path / 'config.json'}: found a file that can't be read ({error}), "
+                f"{path / CONFIG}: found a file that can't be read ({error}), "
                 "expected the config of a run"
             ) from error
         return cls(path, config)
@@ -152,35 +139,66 @@ class Run:
     def save(self, trainer: Trainer) -> None:
         """Write the checkpoint, then history.csv, which is made from it."""
         arrays, state = trainer.state()
-        state |= {"config": self.config, "model": trainer.model.arguments()}
-        save_checkpoint(self.path, arrays, state)
+        save_checkpoint(self.path, arrays, state | {"config": self.config})
         self.write_history(trainer.records)
 
-    def has_checkpoint(self) -> bool:
-        """Whether there is anything to restore."""
-        return any((self.path / name).exists() for name in (NAME, PREVIOUS))
+    def load(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """The arrays and the state of the checkpoint.
 
-    def restore(self, trainer: Trainer) -> list[str]:
-        """Take a trainer to where this run's checkpoint stopped.
-
-        Returns a sentence for each version that is not the same as then. Raises
-        RunError, naming what differs, if config or data are not.
+        Raises RunError if there is none, or, naming what differs, if it is not of this
+        config.
         """
         arrays, state = load_checkpoint(self.path)
-        model_of(arrays, state)
-        then = state["config"]
+        try:
+            then: Any = state.get("config")
+            _expect_config(then)
+            sets_of(then)
+        except ValueError as error:
+            raise RunError(
+                f"{self.path}: found a checkpoint of another kind of run ({error}), "
+                f"expected one of {CONFIG}"
+            ) from error
         for name, value, before in _differences(self.config, then):
             raise RunError(
-                f"{self.path}: found {name} {value!r} in config.json, "
+                f"{self.path}: found {name} {value!r} in {CONFIG}, "
                 f"expected {before!r} as in the checkpoint"
             )
-        self.expect_data(trainer.data)
+        return arrays, state
+
+    def is_untrained(self) -> bool:
+        """Whether it was stopped before its first checkpoint.
+
+        Raises RunError if it was not, and the checkpoints are gone.
+        """
+        if any((self.path / name).exists() for name in (NAME, PREVIOUS)):
+            return False
+        for name in (HISTORY, METRICS):
+            if (self.path / name).exists():
+                raise RunError(
+                    f"{self.path}: found {name}, but neither {NAME} nor {PREVIOUS}, "
+                    "expected one of them; put it back, or train anew with another "
+                    "--out"
+                )
+        return True
+
+    def restore(
+        self, trainer: Trainer, arrays: Mapping[str, Array], state: Mapping[str, Any]
+    ) -> list[str]:
+        """Take a trainer to where the checkpoint that was loaded stopped.
+
+        Returns a sentence for each version that has had a hand in it, and is not the
+        one of now. Raises RunError if it is not a state of this trainer.
+        """
+        expect_state(trainer, arrays, state)
         trainer.restore(arrays, state)
-        return [
-            f"{name}: found {now}, then {then['versions'].get(name)}: bits may differ"
-            for name, now in versions().items()
-            if now != then["versions"].get(name)
-        ]
+        before, now = sets_of(state["config"]), versions(trainer)
+        self.config["versions"] = before + [now] * (now not in before)
+        told = (
+            f"{name}: found {found}, then {was}: bits may differ"
+            for then in before
+            for name, found, was in differences(now, then)
+        )
+        return list(dict.fromkeys(told))
 
     def expect_data(self, data: Dataset) -> None:
         """Raise RunError if `data` are not the ones of config.json."""
@@ -193,14 +211,18 @@ class Run:
 
     def load_model(self) -> VAE:
         """The model of the checkpoint. Raises RunError if it is not this run's."""
-        model = model_of(*load_checkpoint(self.path))
-        shape = self.config["image_shape"]
-        if model.pixels != math.prod(shape):
+        arrays, _ = self.load()
+        return model_of(arrays, self.config["model"])
+
+    def untrained_model(self) -> VAE:
+        """The model as its training begins. Raises RunError for one that can't be."""
+        try:
+            return VAE(**self.config["model"], seed=self.config["training"]["seed"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RunError(
-                f"{self.path}: found a checkpoint for {model.pixels} pixels, "
-                f"expected {shape[0]} x {shape[1]} as in config.json"
-            )
-        return model
+                f"{self.path / CONFIG}: found {error}, expected it as `numpyvae train` "
+                "wrote it"
+            ) from error
 
     def load_data(self, data_dir: str | None) -> Dataset:
         """The images the run was trained on, from `data_dir` if they have moved.
@@ -217,22 +239,67 @@ class Run:
 
     def write_config(self) -> None:
         """Write config.json."""
-        self._write_json("config.json", self.config)
+        self._write_json(CONFIG, self.config)
 
     def write_history(self, records: Sequence[EpochRecord]) -> None:
         """Write history.csv, a line for each epoch."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([EpochRecord._fields, *records])
-        write_atomically(self.path / "history.csv", text.getvalue().encode())
+        write_atomically(self.path / HISTORY, text.getvalue().encode())
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json."""
-        self._write_json("metrics.json", metrics)
+        self._write_json(METRICS, metrics)
+
+    def _begun(self) -> set[str]:
+        """The files of a run that has begun, or of somebody else."""
+        return set(os.listdir(self.path)) - UNBEGUN
+
+    def _expect_unbegun(self) -> None:
+        if self._begun():
+            raise RunError(
+                f"{self.path}: found a folder with files in it, expected a new or "
+                "empty one; choose another with --out, go on with --resume, or delete "
+                "it"
+            )
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, indent=2) + "\n"
         write_atomically(self.path / name, text.encode())
+
+
+@contextmanager
+def _expecting_a_folder(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path}: found {error.strerror}, expected a folder to write to; "
+            "choose another with --out"
+        ) from error
+
+
+def _expect_config(config: Any) -> None:
+    """Raise ValueError unless it may be one that `numpyvae train` wrote."""
+    if not isinstance(config, dict) or not config.keys() >= KINDS.keys():
+        raise ValueError(f"not a JSON object with {', '.join(sorted(KINDS))}")
+    for key, kinds in KINDS.items():
+        if not isinstance(config[key], kinds):
+            raise ValueError(f"{key} is {config[key]!r}")
+    try:
+        if b"\0" in os.fsencode(config["data_dir"] or ""):
+            raise ValueError("data_dir is no path")
+        shape = config["image_shape"]
+        for number in (*shape, config["model"].get("pixels")):
+            expect_whole("a size", number, 1)
+        if len(shape) != 2 or math.prod(shape) != config["model"]["pixels"]:
+            raise ValueError(f"image_shape is {shape!r}, unlike the model's pixels")
+        if len(json.dumps(config["model"])) > MAX_MODEL:
+            raise ValueError("a model of too many layers")
+        Settings(**config["training"])
+    except (NumpyvaeError, TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from error
 
 
 def _differences(

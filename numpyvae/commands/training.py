@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoint import model_of
 from ..datasets import Dataset, load
-from ..errors import ArgumentError, DivergedError, RunError
+from ..errors import ArgumentError, DivergedError
 from ..models import VAE
 from ..presets import PRESETS, options_of
-from ..runs import Run, fingerprint, free_path
+from ..runs import Run, claim, fingerprint
 from ..settings import Settings
 from ..train import EpochRecord, Trainer, threads_for
+from ..versions import versions
 from ..workers import Workers
 from .pictures import draw
 
@@ -77,7 +79,7 @@ def begin(
     with Workers(threads) as workers:
         trainer = Trainer(model, images, settings, workers)  # refuses what can't go
         run = Run.create(
-            Path(out) if out else free_path(Path("runs") / f"{preset}-{images.name}"),
+            Path(out) if out else claim(Path("runs") / f"{preset}-{images.name}"),
             {
                 "preset": preset,
                 "data": data,
@@ -86,6 +88,7 @@ def begin(
                 "image_shape": list(images.image_shape),
                 "model": model.arguments(),
                 "training": vars(settings),
+                "versions": [versions(trainer)],
             },
         )
         print(describe(images, model, settings, threads))
@@ -109,31 +112,53 @@ def go_on(
     run = Run.open(Path(folder))
     with run.lock():
         run.config["training"] |= changes
-        try:
-            settings = Settings(**run.config["training"])
-            model = VAE(**run.config["model"], seed=settings.seed)
-        except TypeError as error:
-            raise RunError(
-                f"{run.path / 'config.json'}: found {error}, expected it as "
-                "`numpyvae train` wrote it"
-            ) from error
+        settings = Settings(**run.config["training"])
+        threads = threads_for(settings)
+        untrained = run.is_untrained()
+        if untrained:
+            model = run.untrained_model()
+        else:
+            arrays, state = run.load()
+            model = model_of(arrays, run.config["model"])
         images = run.load_data(data_dir)
-        with Workers(threads_for(settings)) as workers:
+        run.expect_data(images)
+        with Workers(threads) as workers:
             trainer = Trainer(model, images, settings, workers)
-            if run.has_checkpoint():
-                for warning in run.restore(trainer):
-                    print(f"numpyvae: {warning}", file=sys.stderr)
-            else:  # it was killed before the first one
-                run.expect_data(images)
-            if settings.epochs < trainer.epoch:
-                raise ArgumentError(
-                    f"epochs: found {settings.epochs}, expected at least "
-                    f"{trainer.epoch}, which {run.path} has done"
-                )
-            run.write_config()
-            run.write_history(trainer.records)  # a kill may have come before it
-            print(describe(images, model, settings, threads_for(settings)))
+            if untrained:
+                tell(f"{run.path}: found no checkpoint yet; beginning from the start")
+                run.config["versions"] = [versions(trainer)]
+                run.write_config()
+                run.save(trainer)
+            else:
+                for warning in run.restore(trainer, arrays, state):
+                    tell(warning)
+                before = Settings(**state["config"]["training"])
+                expect_same_epochs(settings, before, trainer.epoch)
+                run.write_config()
+                run.write_history(trainer.records)  # a kill may have come before it
+            print(describe(images, model, settings, threads))
             return finish(run, trainer, due)
+
+
+def expect_same_epochs(settings: Settings, before: Settings, done: int) -> None:
+    """Raise ArgumentError unless the epochs that are done are those of `settings`."""
+    if settings.epochs < done:
+        raise ArgumentError(
+            f"--epochs: found {settings.epochs}, expected at least {done}, which the "
+            "run has done"
+        )
+    for epoch in range(done):
+        if settings.learning_rate(epoch) != before.learning_rate(epoch):
+            raise ArgumentError(
+                f"--epochs: found {settings.epochs}, expected {before.epochs} as "
+                f"before: lr falls to {settings.lr_end:g} by the last epoch, so the "
+                f"{done} that are done would have had another one; train anew"
+            )
+
+
+def tell(warning: str) -> None:
+    """Say on stderr what the user should know."""
+    print(f"numpyvae: {warning}", file=sys.stderr)
 
 
 class Due:

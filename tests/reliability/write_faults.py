@@ -129,6 +129,7 @@ class Saves:
             "data_sha256": fingerprint(data),
             "model": model.arguments(),
             "training": vars(settings),
+            "versions": [],
         }
         self.run = Run.open(Run.create(folder / "run", config).path)
         with Workers(1) as workers:
@@ -157,7 +158,7 @@ class Saves:
     def resumed(self, files: dict[str, bytes]) -> None:
         """Put these files and no others; resume, and train up to the third save."""
         put(self.run.path, files)
-        self.run.restore(self.trainer)
+        self.run.restore(self.trainer, *self.run.load())
         self.trainer.restore(*self.last)
 
 

@@ -1,0 +1,193 @@
+"""With what a run was trained: recorded, and told where it is not what it was."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from data import tiny, write_idx
+from reliability.kills import BEGIN, outcome
+
+from numpyvae import VAE, __version__, cli, figures, parallel, runs
+from numpyvae.checkpoint import load_checkpoint
+from numpyvae.runs import Run
+from numpyvae.settings import Settings
+from numpyvae.train import Trainer
+from numpyvae.versions import differences, versions
+from numpyvae.workers import Workers
+
+TRAIN = f"{BEGIN} --hidden 9 --lr 0.01 --seed 4 --epochs 1 --out r"
+
+
+@pytest.fixture
+def one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of one epoch, r, beside the data in three/; none is drawn."""
+    write_idx(tmp_path / "three", tiny())
+    monkeypatch.chdir(tmp_path)
+    for name in figures.__all__:
+        monkeypatch.setattr(figures, name, lambda *_: None)
+    assert cli.main(TRAIN.split()) == 0
+    return tmp_path / "r"
+
+
+def resumed(epochs: int, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Resume r; the lines on stderr."""
+    capsys.readouterr()
+    assert cli.main(f"train --resume r --epochs {epochs}".split()) == 0
+    return capsys.readouterr().err.splitlines()
+
+
+def test_all_that_the_bits_depend_on_is_recorded(one_epoch: Path) -> None:
+    (found,) = Run.open(one_epoch).config["versions"]
+    assert found["numpyvae"] == __version__
+    assert found["numpy"] == np.__version__
+    assert found["blas"]  # and the CPU type that its kernels are for
+    assert found["step"] == "fused" if parallel.owner() else "general"
+    assert found["jit"].startswith("for ")  # a CPU and its features
+    assert set(found) == {
+        "numpyvae", "python", "numpy", "numba", "matplotlib", "jit", "step", "machine",
+        "blas",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "binarize", "step"),
+    [
+        ({}, "dynamic", "fused"),
+        ({}, "none", "general"),
+        ({"posterior": "full"}, "dynamic", "general"),
+    ],
+)
+def test_the_step_that_trains_is_named(
+    model: dict[str, Any], binarize: str, step: str
+) -> None:
+    with Workers(1) as workers:
+        settings = Settings(binarize=binarize)
+        trainer = Trainer(VAE(48, [9], 2, **model), tiny(), settings, workers)
+        if not parallel.owner():
+            pytest.skip("numba has no OpenMP here: every step is the general one")
+        assert versions(trainer)["step"] == step
+
+
+def test_of_a_version_only_what_differs_is_told() -> None:
+    now = {"jit": "for cpu +a -b +c", "blas": "here", "step": "fused", "numpy": "2"}
+    then = {"jit": "for cpu +a +b +c", "blas": "there", "numpy": "2"}
+    assert list(differences(now, then)) == [
+        ("jit", "-b", "+b"), ("blas", "here", "there"), ("step", "fused", "None")
+    ]  # fmt: skip
+    (long,) = differences({"jit": " ".join(f"+{i}" for i in range(99))}, {"jit": "x"})
+    assert long[1].endswith("+14 +15 ...")
+
+
+def elsewhere(**other: str) -> Callable[[Trainer], dict[str, str]]:
+    """What another machine would record."""
+    return lambda trainer: versions(trainer) | other
+
+
+def test_every_machine_that_had_a_hand_in_the_bits_is_remembered(
+    one_epoch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here,) = Run.open(one_epoch).config["versions"]
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "versions", elsewhere(numpy="9.9.9", blas="an abacus"))
+        told = [
+            f"numpyvae: numpy: found 9.9.9, then {here['numpy']}: bits may differ",
+            f"numpyvae: blas: found an abacus, then {here['blas']}: bits may differ",
+        ]
+        assert resumed(2, capsys) == told
+        assert resumed(3, capsys) == told  # once for each, however often resumed
+    back = [
+        f"numpyvae: numpy: found {here['numpy']}, then 9.9.9: bits may differ",
+        f"numpyvae: blas: found {here['blas']}, then an abacus: bits may differ",
+    ]
+    assert resumed(4, capsys) == back  # the first machine's bits are mixed for good
+    abacus = here | {"numpy": "9.9.9", "blas": "an abacus"}
+    _, state = load_checkpoint(one_epoch)
+    assert state["config"]["versions"] == [here, abacus]
+    assert Run.open(one_epoch).config["versions"] == [here, abacus]
+
+
+def test_a_machine_that_saved_nothing_had_no_hand_in_it(
+    one_epoch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "versions", elsewhere(machine="abacus"))
+        patch.setattr(Trainer, "run_epoch", interrupt)
+        assert cli.main(["train", "--resume", "r", "--epochs", "2"]) == 130
+    assert resumed(2, capsys) == []
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_knows_only_its_beginning_goes_on(
+    one_epoch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here,) = Run.open(one_epoch).config["versions"]
+    old = {"numpy": here["numpy"], "jit": "on"}
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "sets_of", lambda config: [old])
+        assert "numpyvae: step: found fused, then None: bits may differ" in resumed(
+            2, capsys
+        )
+
+
+# Really other surroundings. Each would change the bits, and says so.
+
+
+def test_another_cpu_and_other_threads_are_told(one_epoch: Path) -> None:
+    if not parallel.owner():
+        pytest.skip("numba has no OpenMP here: there is no other step to change to")
+    processes = {
+        name: subprocess.Popen(
+            [sys.executable, "-m", "numpyvae", "train", "--resume", str(copy),
+             "--epochs", "2"],
+            env={**os.environ, name: value}, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )
+        for name, value in (
+            ("NUMBA_THREADING_LAYER", "workqueue"), ("NUMBA_CPU_NAME", "generic")
+        )
+        for copy in [copied(one_epoch, name)]
+    }  # fmt: skip
+    told = {name: process.communicate()[1] for name, process in processes.items()}
+    assert {process.returncode for process in processes.values()} == {0}
+    for said in told.values():
+        assert said.count("\n") == 1, said
+    layer, cpu = told["NUMBA_THREADING_LAYER"], told["NUMBA_CPU_NAME"]
+    assert layer == "numpyvae: step: found general, then fused: bits may differ\n"
+    assert cpu.startswith("numpyvae: jit: found generic, then ")
+
+
+def copied(run: Path, name: str) -> Path:
+    """The run under another name."""
+    copy = run.with_name(name)
+    copy.mkdir()
+    for path in run.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    return copy
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
+def test_a_fork_after_the_parent_trained_is_told(one_epoch: Path) -> None:
+    if not parallel.owner():
+        pytest.skip("numba has no OpenMP here: there is no other step to change to")
+    said = one_epoch / "said"
+
+    def child() -> None:
+        with said.open("w") as sys.stderr:
+            assert cli.main(["train", "--resume", "r", "--epochs", "2"]) == 0
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    told = "numpyvae: step: found general, then fused: bits may differ\n"
+    assert said.read_text() == told
+    assert outcome(one_epoch)["state"]["adam_step"] == 6
