@@ -1,13 +1,20 @@
 """A little of `python -m tests.reliability`, which says what each of these proves."""
 
+import os
+import stat
 import sys
+from pathlib import Path
 
 import pytest
 from reliability import __main__ as table
 from reliability import idx_claims
 from reliability.flips import flips, truncations
 from reliability.kills import kills
+from reliability.power import power_cuts
+from reliability.twins import twins
 from reliability.write_faults import full_disk, write_faults
+
+from numpyvae import checkpoint, files, runs
 
 
 def test_killed_runs_end_with_the_bits_of_the_one_never_killed() -> None:
@@ -38,6 +45,76 @@ def test_a_file_that_claims_gigabytes_takes_no_memory() -> None:
     for name in ("2 GiB claimed, a byte more held", "256 MiB claimed and held"):
         megabytes, fault = idx_claims.judge(found[name])
         assert (fault, megabytes > 200) == ("", found[name].loads)
+
+
+def test_no_power_cut_loses_more_than_one_save() -> None:
+    found = power_cuts()
+    assert found.tried > 500
+    assert found.failed == 0, found
+
+
+WRITE, SYNC, FOLDER = files.write_atomically, files._sync, files.sync_folder
+
+
+def sync_folders_alone(number: int) -> None:
+    if stat.S_ISDIR(os.fstat(number).st_mode):
+        SYNC(number)
+
+
+def replace_early(path: Path, content: bytes, keep: Path | None = None) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("xb") as file:
+        file.write(content)
+        if path.exists() and keep is not None:
+            os.replace(path, keep)
+        os.replace(partial, path)
+        SYNC(file.fileno())
+    FOLDER(path.parent)
+
+
+def write_in_place(path: Path, content: bytes, keep: Path | None = None) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        SYNC(file.fileno())
+    FOLDER(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "fault"),
+    [
+        (files, "_sync", sync_folders_alone),
+        (files, "sync_folder", lambda folder: None),
+        (runs, "make_folder", lambda path: path.mkdir(parents=True, exist_ok=True)),
+        (checkpoint, "write_atomically", lambda path, new, keep: WRITE(path, new)),
+        (checkpoint, "write_atomically", replace_early),
+        (checkpoint, "write_atomically", write_in_place),
+    ],
+    ids=["file unsynced", "names unsynced", "folder unsynced", "none before kept",
+         "replaced before synced", "in place"],
+)  # fmt: skip
+def test_a_save_that_is_not_safe_is_noticed(
+    module: object, name: str, fault: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, fault)
+    assert power_cuts().failed > 10
+
+
+@pytest.mark.parametrize(
+    ("prelude", "expected"),
+    [
+        ("", {"passed"}),
+        (
+            "import contextlib; runs.Run.lock = contextlib.nullcontext",
+            {"failed", "passed"},
+        ),
+    ],
+    ids=["as it is", "no lock"],
+)
+def test_of_two_processes_at_one_folder_one_trains(
+    prelude: str, expected: set[str]
+) -> None:
+    told = twins(prelude)
+    assert {words.partition(":")[0] for _, words in told} == expected, told
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,22 @@ def unwritable(quick: bool) -> Iterator[Row]:
     yield from outcomes("full disks", lambda: full_disk(quick))
 
 
+def unpowered(quick: bool) -> Iterator[Row]:
+    """Power that goes."""
+    from .power import power_cuts
+
+    found = power_cuts()
+    note = "after each call of three saves"
+    yield Row("power cuts: more than one save lost", *found[:3], note, found[3])
+
+
+def crowded(quick: bool) -> Iterator[Row]:
+    """Two processes at one folder."""
+    from .twins import twins
+
+    yield from outcomes("two processes at one folder", twins)
+
+
 def degraded(quick: bool) -> Iterator[Row]:
     """Homes that lack something."""
     from .homes import homes
@@ -111,7 +127,7 @@ def cells(*columns: str) -> str:
     return f"{what:{WIDTHS[0]}}{right}  {columns[4]}".rstrip()
 
 
-PARTS = (killed, damaged, corrupt, unwritable, degraded)
+PARTS = (killed, damaged, corrupt, unwritable, unpowered, crowded, degraded)
 
 
 def main() -> int:

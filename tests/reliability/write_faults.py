@@ -23,6 +23,7 @@ from numpyvae.errors import RunError
 from numpyvae.runs import Run, fingerprint
 from numpyvae.settings import Settings
 from numpyvae.train import Trainer
+from numpyvae.versions import versions
 from numpyvae.workers import Workers
 
 from .flips import RAM, loaded
@@ -75,7 +76,13 @@ class Fault:
         path_open = Path.open
         opened = self.wrap("open", path_open)
         replace, fsync = self.wrap("replace", os.replace), self.wrap("fsync", os.fsync)
-        unlink, os_open = self.wrap("unlink", Path.unlink), self.wrap("open", os.open)
+        unlink, os_open = self.wrap("unlink", Path.unlink), os.open
+        open_folder = self.wrap("open", os_open)
+
+        def open_low(path: Any, *arguments: Any) -> int:
+            # Of what is opened so, folders alone are for writing: they are synced.
+            opener = open_folder if os.path.isdir(path) else os_open
+            return opener(path, *arguments)
 
         def open_path(
             path: Path, mode: str = "r", *arguments: Any, **words: Any
@@ -89,7 +96,7 @@ class Fault:
             mock.patch.object(Path, "unlink", lambda *a, **k: unlink(*a, **k)),
             mock.patch.object(os, "replace", replace),
             mock.patch.object(os, "fsync", fsync),
-            mock.patch.object(os, "open", os_open),
+            mock.patch.object(os, "open", open_low),
         ):
             yield
 
@@ -121,19 +128,19 @@ class Saves:
         """Train two epochs, with a save before, between and after them."""
         data, settings = tiny(), Settings(batch_size=100)
         model = VAE(48, [4], 1)
-        config = {
-            "preset": "default",
-            "data": "tiny",
-            "data_dir": None,
-            "image_shape": data.image_shape,
-            "data_sha256": fingerprint(data),
-            "model": model.arguments(),
-            "training": vars(settings),
-            "versions": [],
-        }
-        self.run = Run.open(Run.create(folder / "run", config).path)
         with Workers(1) as workers:
             self.trainer = Trainer(model, data, settings, workers)
+            config = {
+                "preset": "default",
+                "data": "tiny",
+                "data_dir": None,
+                "image_shape": data.image_shape,
+                "data_sha256": fingerprint(data),
+                "model": model.arguments(),
+                "training": vars(settings),
+                "versions": [versions(self.trainer)],
+            }
+            self.run = Run.open(Run.create(folder / "run", config).path)
             self.states: list[Any] = []
             self.files: list[dict[str, bytes]] = []
             for _ in range(3):
