@@ -34,14 +34,17 @@ PAIRS = (
 )
 
 
-def twins(prelude: str = "") -> list[tuple[str, str]]:
-    """Each pair, and "passed" or "failed: ..."; `prelude` is code for both to run."""
+def twins() -> list[tuple[str, str]]:
+    """Each pair, and "passed" or "failed: ..."."""
+    return [(name, pair(*commands)) for name, *commands in PAIRS]
+
+
+def pair(first: str, held: str, second: str, prelude: str = "") -> str:
+    """Hold the first process where it trains; the second must end, and say why.
+
+    `prelude` is code that both run before.
+    """
     code = HELD.format(prelude=prelude)
-    return [(name, pair(code, *commands)) for name, *commands in PAIRS]
-
-
-def pair(code: str, first: str, held: str, second: str) -> str:
-    """Hold the first process where it trains; the second must end, and say why."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_idx(folder / "three", tiny())
@@ -66,10 +69,10 @@ def pair(code: str, first: str, held: str, second: str) -> str:
             assert ended(start(begun)) == (0, "")
         process = start(first, held)
         assert process.stdout is not None
-        reached = process.stdout.readline()
+        reached = "here\n" in iter(process.stdout.readline, "")
         code_of_second, told = ended(start(second))
         end = ended(process)
-        if reached != "here\n":
+        if not reached:
             return f"failed: the first said {end[1]}"
         if code_of_second != 2 or told.count("\n") != 1:
             return f"failed: the second was not refused: {code_of_second}, {told}"
