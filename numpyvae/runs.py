@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -56,17 +55,18 @@ def claim(path: Path) -> Path:
     Whoever else asks at the same moment gets another one. Raises RunError if none can
     be made.
     """
-    names = (path.name if i == 1 else f"{path.name}-{i}" for i in count(1))
+    number, free = 1, path
     with _expecting_a_folder(path):
         make_folder(path.parent)
-        for free in map(path.with_name, names):
+        while True:
             try:
                 free.mkdir()
+                break
             except FileExistsError:
-                continue
-            sync_folder(path.parent)
-            return free
-    raise AssertionError("there is no end of names")
+                number += 1
+                free = path.with_name(f"{path.name}-{number}")
+        sync_folder(path.parent)
+    return free
 
 
 def fingerprint(data: Dataset) -> str:

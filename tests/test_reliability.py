@@ -9,6 +9,7 @@ import pytest
 from reliability import __main__ as table
 from reliability import idx_claims
 from reliability.flips import flips, truncations
+from reliability.hostile import hostile
 from reliability.kills import kills
 from reliability.power import power_cuts
 from reliability.twins import RESUMED, pair
@@ -27,6 +28,12 @@ def test_no_damaged_checkpoint_is_believed(damage: object) -> None:
     found = damage(20)  # type: ignore[operator]
     assert found.tried > 100
     assert found.refused == found.tried, found
+
+
+def test_no_folder_that_was_prepared_does_harm() -> None:
+    found = hostile(300)
+    assert found.tried > 10
+    assert found.failed == 0, found
 
 
 def test_a_save_that_fails_loses_nothing() -> None:

@@ -52,6 +52,27 @@ def damaged(quick: bool) -> Iterator[Row]:
                   found.first_fault)  # fmt: skip
 
 
+def sampled(quick: bool) -> Iterator[Row]:
+    """A checkpoint of the default model, likewise."""
+    from .flips import real
+
+    found = real(20 if quick else 1_000)
+    wrong = found.tried - found.refused
+    yield Row("flips and cuts of 8 MB: loaded", found.tried, wrong, found.seconds,
+              "the default model's, seed 0", found.first_fault)  # fmt: skip
+
+
+def hostile(quick: bool) -> Iterator[Row]:
+    """Run folders that somebody prepared."""
+    from . import hostile
+
+    every = 100 if quick else 5
+    found = hostile.hostile(every)
+    note = f"one in {every}; peak {found.peak_mb} MB more than before"
+    yield Row("hostile folders: not refused so", found.tried, found.failed,
+              found.seconds, note, found.first_fault)  # fmt: skip
+
+
 def corrupt(quick: bool) -> Iterator[Row]:
     """IDX files that are none."""
     from . import idx_claims, idx_fuzz
@@ -127,7 +148,10 @@ def cells(*columns: str) -> str:
     return f"{what:{WIDTHS[0]}}{right}  {columns[4]}".rstrip()
 
 
-PARTS = (killed, damaged, corrupt, unwritable, unpowered, crowded, degraded)
+PARTS = (
+    killed, damaged, sampled, hostile, corrupt, unwritable, unpowered, crowded,
+    degraded,
+)  # fmt: skip
 
 
 def main() -> int:
@@ -135,7 +159,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.reliability",
         description="Kill, damage, deny, and see what is lost: "
-        "six minutes, or one with --quick.",
+        "nine minutes, or two with --quick.",
     )
     parser.add_argument("--quick", action="store_true", help="a little of each")
     parser.add_argument("--only", choices=[part.__name__ for part in PARTS])

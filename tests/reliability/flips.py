@@ -6,10 +6,12 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from data import tiny
 
 from numpyvae import VAE, Dataset
 from numpyvae.checkpoint import NAME, load_checkpoint, save_checkpoint
@@ -35,20 +37,32 @@ class Damaged(NamedTuple):
 
 def flips(every: int = 1, seed: int = 0) -> Damaged:
     """Flip each bit, or one in `every` drawn from `seed`; about 0.1 ms each."""
-    whole = checkpoint_bytes()
-
-    def flipped(bit: int) -> bytes:
-        damaged = bytearray(whole)
-        damaged[bit // 8] ^= 1 << bit % 8
-        return bytes(damaged)
-
-    return attempt(whole, map(flipped, chosen(8 * len(whole), every, seed)))
+    whole = checkpoint_bytes(six(), hidden=[], latent=1)
+    bits = chosen(8 * len(whole), every, seed)
+    return attempt(whole, (flipped(whole, bit) for bit in bits))
 
 
 def truncations(every: int = 1, seed: int = 0) -> Damaged:
     """Cut it to each length below its own, or to one in `every`."""
-    whole = checkpoint_bytes()
+    whole = checkpoint_bytes(six(), hidden=[], latent=1)
     return attempt(whole, (whole[:i] for i in chosen(len(whole), every, seed)))
+
+
+def real(tries: int, seed: int = 0) -> Damaged:
+    """Flip a bit of the default model's checkpoint, or cut it, `tries` times each."""
+    whole = checkpoint_bytes(tiny(28, 28))
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, len(whole), tries).tolist()
+    bits = rng.integers(0, 8 * len(whole), tries).tolist()
+    cut = (whole[:length] for length in lengths)
+    return attempt(whole, chain((flipped(whole, bit) for bit in bits), cut))
+
+
+def flipped(whole: bytes, bit: int) -> bytes:
+    """The bytes with one bit the other way round."""
+    damaged = bytearray(whole)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
 
 
 def chosen(count: int, every: int, seed: int) -> list[int]:
@@ -57,18 +71,22 @@ def chosen(count: int, every: int, seed: int) -> list[int]:
     return rng.permutation(count)[: -(-count // every)].tolist()
 
 
-def checkpoint_bytes() -> bytes:
-    """A whole checkpoint of a model of 18 parameters, in its second epoch."""
+def six() -> Dataset:
+    """Six images of four pixels."""
     images = np.arange(0, 240, 10, np.uint8).reshape(6, 2, 2)
     labels = np.zeros(6, np.uint8)
-    data = Dataset("six", images, labels, images, labels)
+    return Dataset("six", images, labels, images, labels)
+
+
+def checkpoint_bytes(data: Dataset, **architecture: Any) -> bytes:
+    """A whole checkpoint of a model in its second epoch."""
     with tempfile.TemporaryDirectory() as folder, Workers(1) as workers:
-        model = VAE(4, [], 1)
-        trainer = Trainer(model, data, Settings(batch_size=3), workers)
+        model = VAE(data.pixels, **architecture)
+        batch_size = len(data.train_images) // 2
+        trainer = Trainer(model, data, Settings(batch_size=batch_size), workers)
         trainer.run_epoch()
         trainer.run_epoch(after_batch=lambda: True)
         arrays, state = trainer.state()
-        assert model.params.flat.size == 18
         records = [record._replace(seconds=0.5) for record in trainer.records]
         state |= {"model": model.arguments(), "seconds": 0.5, "records": records}
         save_checkpoint(Path(folder), arrays, state)
