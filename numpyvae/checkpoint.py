@@ -17,6 +17,7 @@ import io
 import json
 import math
 import sys
+import warnings
 import zipfile
 from collections.abc import Mapping
 from itertools import chain
@@ -177,7 +178,9 @@ def _vector(member: bytes) -> Array:
     stream = io.BytesIO(member)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("another version of .npy")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of headers that are another program's
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     if dtype not in (np.uint8, np.float32, np.float64):
         raise ValueError(f"an array of {dtype}")
     vector = np.frombuffer(member, dtype, offset=stream.tell())

@@ -298,6 +298,8 @@ def _expect_config(config: Any) -> None:
         if len(json.dumps(config["model"])) > MAX_MODEL:
             raise ValueError("a model of too many layers")
         Settings(**config["training"])
+        if not config["training"].keys() >= {"binarize", "seed"}:
+            raise ValueError("training without binarize or seed")
     except (NumpyvaeError, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error
 

@@ -4,6 +4,7 @@ import gc
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import tracemalloc
@@ -22,6 +23,7 @@ from numpyvae import files as storage
 from numpyvae.checkpoint import (
     NAME,
     PREVIOUS,
+    expect_state,
     load_checkpoint,
     model_of,
     save_checkpoint,
@@ -280,6 +282,52 @@ def test_contents_that_do_not_fit_are_refused(
     with pytest.raises(RunError, match=r"found .* expected") as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("params", np.zeros(3, np.float32)),
+        ("adam_step", 4),
+        ("adam_step", None),
+        ("start", 1),
+        ("start", 128.0),
+        ("start", 10**30),
+        ("recon", math.nan),
+        ("kl", 10**400),
+        ("seconds", "0"),
+        ("records", []),
+        ("records", [[1.0, *[0.0] * 7]]),
+        ("records", [[2, *[0.0] * 7]]),
+        ("records", [[1, 0.0]]),
+        ("records", [[1, *[math.inf] * 7]]),
+        ("records", {"a": 1}),
+        ("order_state", {"bit_generator": "MT19937"}),
+        ("shard_states", []),
+        ("shard_states", [{}, {}]),
+    ],
+)
+def test_a_state_that_no_training_has_is_refused(name: str, value: Any) -> None:
+    trainer = trained(**MODELS[0])
+    arrays, state = trainer.state()
+    expect_state(trainer, arrays, json.loads(json.dumps(state)))
+    for part in (arrays, state):
+        if name in part:
+            part[name] = value
+    with pytest.raises(RunError, match=r"found .* expected what `numpyvae train`"):
+        expect_state(trainer, arrays, json.loads(json.dumps(state)))
+
+
+def test_what_would_be_too_large_to_load_is_not_saved(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files(folder)
+    for name in ("MAX_BYTES", "MAX_STATE"):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, name, 1000)
+            with pytest.raises(RunError, match="expected at most 1,000"):
+                save(folder, trained(**MODELS[0]))
+        assert files(folder) == before
 
 
 def test_a_truncated_file_is_refused_wherever_it_ends(folder: Path) -> None:

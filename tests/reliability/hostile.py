@@ -5,7 +5,6 @@ The checkpoints have the right seal: whoever can write a file can compute a SHA-
 
 import contextlib
 import copy
-import hashlib
 import io
 import json
 import os
@@ -13,20 +12,17 @@ import resource
 import shutil
 import signal
 import stat
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 from unittest import mock
 
-import numpy as np
 from data import tiny, write_idx
 
 from numpyvae import cli, figures
@@ -34,6 +30,7 @@ from numpyvae.checkpoint import ARRAYS, MAX_STATE, NAME, load_checkpoint
 from numpyvae.runs import CONFIG
 
 from .kills import BEGIN, MODEL
+from .sealed import archives, headers, members, others, packed, seal, sealed
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60  # that a command may take
@@ -133,6 +130,14 @@ def configs(whole: Any) -> Iterator[tuple[str, Make]]:
         yield f"config: {name}", put(CONFIG, text)
 
 
+def both(arrays: dict[str, Any], state: Any) -> Iterator[tuple[str, Make]]:
+    """config.json and a checkpoint that agree."""
+    for name, config in values(state["config"]):
+        text = json.dumps(state | {"config": config}).encode()
+        new = {CONFIG: json.dumps(config).encode(), NAME: sealed(arrays, text)}
+        yield f"both: {name}", lambda run, new=new: [put(*n)(run) for n in new.items()]
+
+
 def checkpoints(arrays: dict[str, Any], state: Any) -> Iterator[tuple[str, Make]]:
     """Sealed checkpoints: of other JSON, other arrays, other archives."""
     for name, other in values(state):
@@ -151,98 +156,6 @@ def checkpoints(arrays: dict[str, Any], state: Any) -> Iterator[tuple[str, Make]
         yield f"params: {name}", put(NAME, seal(packed(lie)))
     for name, content in archives(whole):
         yield f"archive: {name}", put(NAME, content)
-
-
-def others(array: Any) -> Iterator[tuple[str, Any]]:
-    """Arrays that are not the one they should be."""
-    for dtype in (
-        "u1",
-        "i8",
-        "f2",
-        "f8",
-        ">f4",
-        "c8",
-        "?",
-        "U4",
-        "M8[s]",
-        "f4,f4",
-        "V3",
-    ):
-        yield dtype, np.zeros(len(array), dtype)
-    yield "objects", np.full(len(array), None)
-    for shape in ((), (0,), (1,), (len(array) + 1,), (1, len(array)), (len(array), 1)):
-        yield str(shape), np.zeros(shape, array.dtype)
-    for value in (np.nan, np.inf, -1, 1e38):
-        yield str(value), np.full(len(array), value, array.dtype)
-
-
-def headers(params: Any) -> Iterator[tuple[str, bytes]]:
-    """.npy files whose header is not what follows."""
-    bodies = params.tobytes(), b""
-    for shape in (
-        "(100000000000,)", "(2147483648,)", "(-1,)", "(True,)", "[3]", "3", "((3,),)",
-        "(10000000000, 10000000000)", "(0, 100000000000)", "()", f"({'9' * 400},)",
-    ):  # fmt: skip
-        for i, body in enumerate(bodies):
-            text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
-            yield f"shape {shape[:30]} {i}", npy(text) + body
-    size = len(params)
-    for kind in ("'|O'", "'<f4 '", "[]", "('<f4', (9,))", "[('a', '<f4')]", "'|V0'",
-                 "'|S0'", "'<U1000000000'", "None", "'x'", "'<f4,' * 3"):  # fmt: skip
-        text = f"{{'descr': {kind}, 'fortran_order': False, 'shape': ({size},), }}"
-        yield f"descr {kind}", npy(text) + bodies[0]
-    for name, text in {
-        "code": "__import__('os').abort()",
-        "deep": "(" * 9000,
-        "long": " " * 60_000,
-        "Python 2": "{'descr': '<f4', 'fortran_order': False, 'shape': (3L,), }",
-        "unclosed": "{'descr': '''",
-        "none": "",
-    }.items():
-        yield name, npy(text) + bodies[0]
-    for version in ((2, 0), (3, 0), (9, 9)):
-        yield f"version {version}", b"\x93NUMPY" + bytes(version) + bytes(200)
-    yield "no magic", bodies[0]
-    yield "cut in its header", npy("{'descr': '<f4'")[:9]
-
-
-def npy(header: str) -> bytes:
-    """The head of an .npy file with this text as its header."""
-    text = header.encode() + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
-
-
-def archives(whole: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """Zip archives that lie, or hold what they should not."""
-    rest = {name: content for name, content in whole.items() if name != "params.npy"}
-    head = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (268435456,), }")
-    yield "a bomb", seal(packed(rest, bomb=("params.npy", head)))
-    yield "a bomb that nobody asked for", seal(packed(whole, bomb=("more.npy", head)))
-    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        yield f"method {method}", seal(packed(whole, method))
-    yield "empty", seal(packed({}))
-    yield "a member more", seal(packed(whole | {"../more.npy": b""}))
-    with mock.patch("warnings.warn"):
-        yield "a member twice", seal(packed(whole, twice=True))
-    plain = packed(whole)
-    entry = plain.index(b"PK\x01\x02")
-    for name, offset, width in (
-        ("version", 6, 2), ("flags", 8, 2), ("method", 10, 2), ("crc", 16, 4),
-        ("compressed", 20, 4), ("size", 24, 4), ("name", 28, 2), ("extra", 30, 2),
-        ("comment", 32, 2), ("place", 42, 4),
-    ):  # fmt: skip
-        for value in (0, 1, 99, 2**15, 2**16 - 1, 2**31, 2**32 - 1):
-            lie = bytearray(plain)
-            number = (value % 2 ** (8 * width)).to_bytes(width, "little")
-            lie[entry + offset : entry + offset + width] = number
-            yield f"{name} {value}", seal(bytes(lie))
-    end = plain.index(b"PK\x05\x06")
-    for offset in range(4, 20, 2):
-        lie = bytearray(plain)
-        lie[end + offset : end + offset + 2] = b"\xff\xff"
-        yield f"end {offset}", seal(bytes(lie))
-    yield "none", seal(b"")
-    yield "text", seal(b"text")
 
 
 def places() -> Iterator[tuple[str, Make]]:
@@ -283,53 +196,6 @@ def put(name: str, content: bytes) -> Make:
     return lambda run: (run / name).write_bytes(content)
 
 
-# A checkpoint's bytes.
-
-
-def members(arrays: dict[str, Any], state: bytes) -> dict[str, bytes]:
-    """The files of the archive."""
-    files = {}
-    for name, array in {**arrays, "state": np.frombuffer(state, np.uint8)}.items():
-        buffer = io.BytesIO()
-        np.save(buffer, array)
-        files[f"{name}.npy"] = buffer.getvalue()
-    return files
-
-
-def packed(
-    files: dict[str, bytes],
-    method: int = zipfile.ZIP_STORED,
-    twice: bool = False,
-    bomb: tuple[str, bytes] | None = None,
-) -> bytes:
-    """A zip archive, whose comment is still to be written.
-
-    A bomb's beginning is followed by a GiB of zeros.
-    """
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, content in [*files.items()] * (1 + twice):
-            archive.writestr(name, content)
-        if bomb:
-            info = zipfile.ZipInfo(bomb[0])
-            info.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(info, "w") as file:
-                for content in (bomb[1], *[bytes(2**20)] * 2**10):
-                    file.write(content)
-        archive.comment = bytes(64)
-    return buffer.getvalue()[:-64]
-
-
-def seal(content: bytes) -> bytes:
-    """The bytes with their SHA-256 behind them."""
-    return content + hashlib.sha256(content).hexdigest().encode()
-
-
-def sealed(arrays: dict[str, Any], state: bytes) -> bytes:
-    """A sealed checkpoint."""
-    return seal(packed(members(arrays, state)))
-
-
 # In a process of their own.
 
 
@@ -353,7 +219,9 @@ class Victim:
         self.reset()
         yield from places()
         yield from configs(json.loads(self.files[CONFIG]))
-        yield from checkpoints(*load_checkpoint(self.run))
+        arrays, state = load_checkpoint(self.run)
+        yield from checkpoints(arrays, state)
+        yield from both(arrays, state)
 
     def reset(self) -> None:
         """The run as it was."""
