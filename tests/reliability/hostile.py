@@ -243,7 +243,7 @@ class Victim:
             self.peak = max(self.peak, grown)
             if grown > ROOM + COPIES * sum(map(size, self.run.iterdir())):
                 wrong = f"it took {grown / 2**20:.0f} MB more"
-            if ours.read_text() != "ours":
+            if ours.read_bytes() != b"ours":
                 wrong = "it wrote to another file"
             if wrong:
                 return f"{command.split()[0]}: {wrong}"
