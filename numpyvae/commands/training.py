@@ -147,12 +147,13 @@ def expect_same_epochs(settings: Settings, before: Settings, done: int) -> None:
             f"--epochs: found {settings.epochs}, expected at least {done}, which the "
             "run has done"
         )
-    for epoch in range(done):
+    for epoch in range(min(done, before.epochs)):
         if settings.learning_rate(epoch) != before.learning_rate(epoch):
             raise ArgumentError(
                 f"--epochs: found {settings.epochs}, expected {before.epochs} as "
                 f"before: lr falls to {settings.lr_end:g} by the last epoch, so the "
-                f"{done} that are done would have had another one; train anew"
+                f"{done} that are done would have had another one; train anew with "
+                "another --out"
             )
 
 
