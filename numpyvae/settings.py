@@ -62,6 +62,10 @@ class Settings:
                 "could be weighted"
             )
         self.objective(0.0)
+        if self.samples >= 2**31:  # more numbers than an array can count
+            raise ArgumentError(
+                f"samples: found {self.samples}, expected fewer than {2**31:,}"
+            )
         self.corruption()
 
     def learning_rate(self, epoch: int) -> float:

@@ -97,6 +97,7 @@ BINARIZED = r"^binarize: found '.*' with the likelihood '.*', expected 'none': i
         ({"bound": "iwae", "kl": "closed"}, r"^kl: found 'closed', expected sampled"),
         ({"samples": 0}, r"^samples: found 0, expected a whole number from 1 on$"),
         ({"bound": "iwae", "samples": 0}, r"^samples: found 0"),
+        ({"samples": 2**63}, r"^samples: found 9223372036854775808, expected fewer"),
         ({"warmup": -1}, r"^warmup: found -1, expected a whole number from 0 on$"),
         ({"warmup": 0.5}, r"^warmup: found 0.5"),
         ({"warmup": 5, "beta": -1.0}, r"^beta: found -1.0, expected 0 or more$"),
