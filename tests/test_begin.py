@@ -99,7 +99,9 @@ def test_of_those_that_are_told_one_folder_one_gets_it(tmp_path: Path) -> None:
             lambda path=path, tickets=tickets: Run.create(path, {"me": next(tickets)})
         )
         (winner,) = (run for run in found if isinstance(run, Run))
-        assert (path / CONFIG).read_text() == f'{{\n  "me": {winner.config["me"]}\n}}\n'
+        assert (path / CONFIG).read_text(
+            encoding="utf-8"
+        ) == f'{{\n  "me": {winner.config["me"]}\n}}\n'
         for told in found:
             assert told is winner or "expected" in told
 
@@ -144,7 +146,7 @@ def test_what_was_killed_before_it_began_begins_in_the_same_folder(
 ) -> None:
     Path("r").mkdir()
     for name in left:
-        Path("r", name).write_text("{")
+        Path("r", name).write_text("{", encoding="utf-8")
     assert resume() == 2
     said = capsys.readouterr().err
     assert said.startswith("numpyvae: r: found no config.json, expected")

@@ -83,7 +83,7 @@ def test_where_the_disk_knows_no_such_call_there_is_the_plain_one(
 def test_windows_waits_for_a_reader(
     refusals: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "a").write_text("old")
+    (tmp_path / "a").write_text("old", encoding="utf-8")
     slept: list[float] = []
     replace, left = os.replace, [None] * refusals
 
@@ -99,10 +99,10 @@ def test_windows_waits_for_a_reader(
     if refusals > len(files.WAITS):
         with pytest.raises(RunError, match="found Access is denied"):
             write_atomically(tmp_path / "a", b"new")
-        assert (tmp_path / "a").read_text() == "old"
+        assert (tmp_path / "a").read_text(encoding="utf-8") == "old"
     else:
         write_atomically(tmp_path / "a", b"new")
-        assert (tmp_path / "a").read_text() == "new"
+        assert (tmp_path / "a").read_text(encoding="utf-8") == "new"
     assert slept == list(files.WAITS)[:refusals]
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
@@ -110,11 +110,14 @@ def test_windows_waits_for_a_reader(
 @needs_links
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     theirs, path = tmp_path / "theirs", tmp_path / "a"
-    theirs.write_text("theirs")
+    theirs.write_text("theirs", encoding="utf-8")
     for name in ("a", "a.partial"):
         (tmp_path / name).symlink_to(theirs)
     write_atomically(path, b"ours")
-    assert (theirs.read_text(), path.read_text()) == ("theirs", "ours")
+    assert (theirs.read_text(encoding="utf-8"), path.read_text(encoding="utf-8")) == (
+        "theirs",
+        "ours",
+    )
     assert not path.is_symlink()
     assert sorted(os.listdir(tmp_path)) == ["a", "theirs"]
 
@@ -124,7 +127,7 @@ def test_nor_is_one_that_comes_at_the_last_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = tmp_path / "theirs"
-    theirs.write_text("theirs")
+    theirs.write_text("theirs", encoding="utf-8")
     unlink = Path.unlink
 
     def link(path: Path, missing_ok: bool = False) -> None:
@@ -134,7 +137,7 @@ def test_nor_is_one_that_comes_at_the_last_moment(
     monkeypatch.setattr(Path, "unlink", link)
     with pytest.raises(RunError, match="found File exists"):
         write_atomically(tmp_path / "a", b"ours")
-    assert theirs.read_text() == "theirs"
+    assert theirs.read_text(encoding="utf-8") == "theirs"
     assert not (tmp_path / "a").exists()
 
 

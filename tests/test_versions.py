@@ -174,11 +174,11 @@ def test_a_fork_after_the_parent_trained_has_the_same_bits(one_epoch: Path) -> N
     said = one_epoch.with_name("said")
 
     def child() -> None:
-        with said.open("w") as sys.stderr:
+        with said.open("w", encoding="utf-8") as sys.stderr:
             assert cli.main(["train", "--resume", "r", "--epochs", "2"]) == 0
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     process.join()
-    assert (process.exitcode, said.read_text()) == (0, "")
+    assert (process.exitcode, said.read_text(encoding="utf-8")) == (0, "")
     assert outcome(one_epoch) == outcome(one_epoch.with_name("s"))

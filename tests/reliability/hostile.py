@@ -235,7 +235,7 @@ class Victim:
         ours = Path("ours")
         for command in COMMANDS:
             self.reset()
-            ours.write_text("ours")
+            ours.write_text("ours", encoding="utf-8")
             make(self.run)
             before = memory()
             wrong = self.call(command)
