@@ -47,9 +47,7 @@ def versions(trainer: Trainer) -> dict[str, str]:
 
 def sets_of(config: dict[str, Any]) -> list[dict[str, Any]]:
     """All sets of versions that a run has been trained with. Raises ValueError."""
-    found = config.get("versions")
-    # At first there was one, that of the beginning.
-    sets = [found] if isinstance(found, dict) else found
+    sets = config.get("versions")
     if not isinstance(sets, list) or not all(isinstance(s, dict) for s in sets):
         raise ValueError("its versions are none")
     return sets

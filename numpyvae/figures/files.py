@@ -1,11 +1,11 @@
 """The one place where pictures become files: whole, and never over anything else."""
 
 import os
-import secrets
 import stat
 from pathlib import Path
 
 from ..errors import ArgumentError, expect_path
+from ..files import write_atomically
 
 SIGNATURES = {".png": (b"\x89PNG\r\n\x1a\n",), ".gif": (b"GIF87a", b"GIF89a")}
 
@@ -52,21 +52,7 @@ def write_picture(
 ) -> None:
     """Write a whole picture, where there was nothing or a picture before.
 
-    Raises ArgumentError as `expect_writable` does, and OSError, naming the path, if the
-    system refuses.
+    Raises ArgumentError as `expect_writable` does, and RunError, naming the path, if
+    the system refuses.
     """
-    path = expect_writable(path, suffix)
-    partial = path.with_name(
-        f".{secrets.token_hex(8)}.partial"
-    )  # nobody can foresee it
-    try:
-        try:
-            with partial.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    write_atomically(expect_writable(path, suffix), content)
