@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from data import FILES, idx_bytes, tiny, write_idx
 
+from numpyvae import __main__ as process
 from numpyvae import __version__, cli, commands
 from numpyvae.commands import training
 from numpyvae.runs import Run
@@ -272,9 +273,9 @@ def test_help_is_there(arguments: str, capsys: pytest.CaptureFixture[str]) -> No
     assert "usage: numpyvae" in capsys.readouterr().out
 
 
-def test_the_console_script_is_main() -> None:
+def test_the_console_script_is_python_m_numpyvae() -> None:
     scripts = importlib.metadata.entry_points(group="console_scripts", name="numpyvae")
-    assert {script.load() for script in scripts} == {cli.main}
+    assert {script.load() for script in scripts} == {process.main}
 
 
 def test_python_m_numpyvae_is_numpyvae() -> None:
