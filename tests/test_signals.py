@@ -8,10 +8,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from bounds import HANG
 
 from numpyvae import jit, signals
-
-BOUND = 600  # seconds until a process that should have ended is taken to hang
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +132,7 @@ def ended(
 ) -> tuple[int, str, str]:
     code = PROCESS.format(**locals())
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=BOUND
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
     )
     return run.returncode, run.stdout, run.stderr
 
@@ -175,7 +174,7 @@ def test_a_library_sets_no_handlers_and_imports_what_is_asked_for() -> None:
         "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=BOUND
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
     )
     lines = ["False", "True train gradcheck <class 'numpyvae.models.VAE'>", "True"]
     assert run.stdout.splitlines() == lines, run.stderr
