@@ -26,7 +26,7 @@ def killed(quick: bool) -> Iterator[Row]:
     """Processes killed from their first instruction on, and resumed."""
     from .kills import MODELS, kills
 
-    count, epochs = (2, 15) if quick else (35, 40)
+    count, epochs = (2, 15) if quick else (30, 40)
     inside = 0 if quick else 8
     runs = [
         kills(model, "SIGKILL", count, SEED, inside=inside, epochs=epochs)
@@ -46,7 +46,7 @@ def interrupted(quick: bool) -> Iterator[Row]:
     from .kills import kills
 
     for name in ("SIGINT", "SIGTERM"):
-        for cold, count in ((False, 60), (True, 12)):
+        for cold, count in ((False, 40), (True, 10)):
             found = kills("fused", name, 2 if quick else count, SEED, cold=cold)
             failed = found.kills - found.identical + found.epochs_lost
             note = f"{found.unheard} before Python heard them, seed {SEED}"

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ class Kills(NamedTuple):
     kills: int = 0  # processes ended so
     identical: int = 0  # those of runs that ended with the bits of one never ended
     epochs_lost: int = 0  # that had been printed, and were not on disk afterwards
-    inside_save: int = 0  # kills that left a half written file or no newest checkpoint
+    inside_save: int = 0  # kills that left a file half written, or not yet in place
     unheard: int = 0  # signals that ended Python before it came to numpyvae
     seconds: float = 0
     first_fault: str = ""
@@ -128,6 +128,7 @@ class Killer:
     inside_save: int = 0
     unheard: int = 0
     first_fault: str = ""
+    seen: set[tuple[int, int]] = field(default_factory=set)
 
     @property
     def done(self) -> bool:
@@ -201,8 +202,10 @@ class Killer:
     def look(self, run: Path, committed: int) -> None:
         """Whether what the process had printed is on disk."""
         newest = (run / NAME).exists()
-        if any(run.glob("*.partial")) or (not newest and (run / PREVIOUS).exists()):
-            self.inside_save += 1
+        status = [path.stat() for path in run.glob("*.partial")]
+        halves = {(s.st_ino, s.st_mtime_ns) for s in status} - self.seen
+        self.seen |= halves  # one that an earlier kill has left is not counted again
+        self.inside_save += bool(halves)
         if newest or (run / PREVIOUS).exists():
             kept = min(len(load_checkpoint(run)[1]["records"]), len(history(run)))
         else:
