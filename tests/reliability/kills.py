@@ -168,7 +168,7 @@ class Killer:
                 cache if self.cold and dies else None,
             ) as process:
                 if dies:
-                    self.wait(process, run / f"{NAME}.partial")
+                    self.wait(process, run)
                     process.send_signal(self.number)
                 printed, said = process.communicate()
             if process.returncode == 0:
@@ -178,14 +178,15 @@ class Killer:
             self.look(run, last_epoch(printed))
             self.judge(process.returncode, said, run)
 
-    def wait(self, process: Any, partial: Path) -> None:
-        """Until a random moment, and every third time on until a save has begun."""
+    def wait(self, process: Any, run: Path) -> None:
+        """Until a random moment; every other time, on until a save has begun."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(self.rng.uniform(0, self.life))
-        if self.share_inside and self.kills % 3 == 0:
+        if self.share_inside and (self.kills % 2 or self.kills >= self.share):
+            partial = [run / f"{name}.partial" for name in (NAME, "history.csv")]
             end = time.monotonic() + self.life
-            while not partial.exists() and time.monotonic() < end:
-                if process.poll() is not None:
+            while process.poll() is None and time.monotonic() < end:
+                if any(path.exists() for path in partial):
                     return
                 time.sleep(1e-4)
 
