@@ -10,6 +10,7 @@ from reliability.kills import kills
 from reliability.write_faults import full_disk, write_faults
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_runs_ended_by_a_signal_end_with_the_bits_of_one_never_ended(name: str) -> None:
     found = kills("fused", name, 2, seed=2, epochs=12)
