@@ -11,6 +11,8 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from .signals import held
+
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """`numba.njit`: serial, without the GIL, without a zero test at each division.
@@ -37,9 +39,13 @@ def _compiled(function: Callable[..., Any], *, parallel: bool) -> Callable[..., 
         "no_cfunc_wrapper": True,  # for C to call, which nobody does
     }
     compiled: Any = numba.njit(**options)(function)
+    if compiled is function:  # NUMBA_DISABLE_JIT=1
+        return compiled
+    # A KeyboardInterrupt would crash LLVM, or get lost in one of its callbacks.
+    compiled.compile = held()(compiled.compile)
     # Without a home, numba would make a folder called "~" in the current one.
     placed = os.environ.get("NUMBA_CACHE_DIR") or os.path.expanduser("~") != "~"
-    if placed and compiled is not function:  # as it is with NUMBA_DISABLE_JIT=1
+    if placed:
         with suppress(RuntimeError):  # no directory can be written
             compiled._cache = _Cache(function)
     return compiled

@@ -165,17 +165,14 @@ def list_images(columns, starts, images, image_starts):
     """Transpose the list: pixel j is active in images[image_starts[j]:...[j + 1]]."""
     image_starts[:] = 0
     for a in range(columns.shape[0]):
-        image_starts[columns[a] + 1] += 1
-    for j in range(image_starts.shape[0] - 1):
-        image_starts[j + 1] += image_starts[j]
-    for i in range(starts.shape[0] - 1):
+        image_starts[columns[a]] += 1
+    for j in range(1, image_starts.shape[0]):  # each stands at its end
+        image_starts[j] += image_starts[j - 1]
+    for i in range(starts.shape[0] - 2, -1, -1):
         for a in range(starts[i], starts[i + 1]):
             j = columns[a]
+            image_starts[j] -= 1
             images[image_starts[j]] = i
-            image_starts[j] += 1
-    for j in range(image_starts.shape[0] - 1, 0, -1):  # each stands at its end
-        image_starts[j] = image_starts[j - 1]
-    image_starts[0] = 0
 
 
 @jit

@@ -98,9 +98,13 @@ def test_only_the_command_line_imports_figures() -> None:
     assert rooms <= {"commands", "cli", "figures"}
 
 
-@pytest.mark.parametrize("name", ["jit", "errors"])
-def test_the_lowest_import_nothing_of_the_package(name: str) -> None:
-    assert not ARROWS[f"numpyvae.{name}"]
+@pytest.mark.parametrize(
+    ("name", "below"), [("signals", set()), ("errors", set()), ("jit", {"signals"})]
+)
+def test_the_lowest_import_nothing_else_of_the_package(
+    name: str, below: set[str]
+) -> None:
+    assert ARROWS[f"numpyvae.{name}"] == {f"numpyvae.{lower}" for lower in below}
 
 
 @pytest.mark.parametrize(

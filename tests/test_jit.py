@@ -48,7 +48,9 @@ class Package:
         self.parent, self.folder = folder, folder / "numpyvae"
         self.folder.mkdir()
         self.write("__init__.py", "")
-        self.write("jit.py", Path(numpyvae.jit.__file__).read_text("utf-8"))
+        for name in ("jit.py", "signals.py"):
+            ours = Path(numpyvae.jit.__file__).with_name(name)
+            self.write(name, ours.read_text("utf-8"))
         self.write("two.py", CALLER)
         self.body("2 * x")
 

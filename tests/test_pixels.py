@@ -15,6 +15,7 @@ from numpyvae.pixels import (
     ActivePixels,
     active_pixels,
     append,
+    list_images,
     one_hot,
     repeat,
     rows_of,
@@ -52,6 +53,17 @@ def assert_same(x: Any, want: Array) -> None:
 @given(images())
 def test_a_list_has_the_images_pixels(bits: Array) -> None:
     assert_same(active_pixels(bits), bits)
+
+
+@given(images())
+def test_a_pixels_images_are_those_where_it_is_active(bits: Array) -> None:
+    x = active_pixels(bits)
+    found = np.full(len(x.columns), -1, np.int32)
+    starts = np.full(x.width + 1, -1, np.int32)
+    list_images(x.columns, x.starts, found, starts)
+    assert starts[0] == 0 and starts[-1] == bits.sum()
+    for pixel, first, end in zip(bits.T, starts[:-1], starts[1:], strict=True):
+        assert found[first:end].tolist() == np.flatnonzero(pixel).tolist()
 
 
 @given(images(), st.data())

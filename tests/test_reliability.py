@@ -18,8 +18,10 @@ from reliability.write_faults import full_disk, write_faults
 from numpyvae import checkpoint, files, runs
 
 
-def test_killed_runs_end_with_the_bits_of_the_one_never_killed() -> None:
-    found = kills(2, seed=2, epochs=12)
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+def test_runs_ended_by_a_signal_end_with_the_bits_of_one_never_ended(name: str) -> None:
+    found = kills("fused", name, 2, seed=2, epochs=12)
     assert (found.kills, found.identical, found.epochs_lost) == (2, 2, 0), found
 
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -22,6 +17,7 @@ from ..models import VAE
 from ..presets import PRESETS, options_of
 from ..runs import Run, claim, fingerprint
 from ..settings import Settings
+from ..signals import first_signal
 from ..train import EpochRecord, Trainer, threads_for
 from ..versions import versions
 from ..workers import Workers
@@ -216,32 +212,6 @@ def finish(run: Run, trainer: Trainer, due: Due) -> int:
     draw(run, model, trainer.data, settings, trainer.records, test.mu)
     print(summary(run, trainer))
     return 130 if interrupted else 0
-
-
-@contextmanager
-def first_signal() -> Iterator[list[int]]:
-    """A list that the first Ctrl-C or SIGTERM adds to; the second one is Python's own.
-
-    Only the main thread may set handlers; elsewhere the list stays empty.
-    """
-    signals: list[int] = []
-    before: dict[int, Any] = {}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        signals.append(number)
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, note)
-    try:
-        yield signals
-    finally:
-        restore()
 
 
 def describe(data: Dataset, model: VAE, settings: Settings, threads: int) -> str:

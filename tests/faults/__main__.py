@@ -3,8 +3,9 @@
 Copies the checkout to throwaway directories, asserts that its tests pass there, plants
 each fault of the catalogue in turn and runs the tests with the JIT on and off (a hang
 counts as caught), and beside them torch's gradcheck criterion: half an hour on two
-cores. `--sweep` asks the same of every small mechanical change. A run may
-take 240 s at most. Exits 1 if a fault is not caught. Wants a Unix.
+cores. `--sweep` asks the same of every small mechanical change. A run that takes three
+times as long as all tests did without a fault hangs. Exits 1 if a fault is not caught.
+Wants a Unix.
 """
 
 import argparse

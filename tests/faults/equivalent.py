@@ -138,6 +138,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "columns = np.empty(bits.size + 1, np.int32)",
         "1 -> 2, column 35",
     ): LONGER,
+    (
+        "pixels.py",
+        "for i in range(starts.shape[0] - 2, -1, -1):",
+        "1 -> 2, column 41",
+    ): "Image -1 would be from the last start to the first: no pixels.",
     ("pixels.py", "while a + 8 <= stop:", "<= -> <, column 20"): TAIL,
     ("pixels.py", "while a + 8 <= stop:", "8 -> 9, column 18"): TAIL,
     (

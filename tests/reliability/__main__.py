@@ -23,18 +23,36 @@ class Row(NamedTuple):
 
 
 def killed(quick: bool) -> Iterator[Row]:
-    """Processes killed and resumed."""
+    """Processes killed from their first instruction on, and resumed."""
+    from .kills import MODELS, kills
+
+    count, epochs = (2, 15) if quick else (30, 40)
+    inside = 0 if quick else 8
+    runs = [
+        kills(model, "SIGKILL", count, SEED, inside=inside, epochs=epochs)
+        for model in MODELS
+    ]
+    tried, identical, lost, inside = (sum(run[i] for run in runs) for i in range(4))
+    fault = next((run.first_fault for run in runs if run.first_fault), "")
+    failed = max(tried - identical, bool(fault))
+    note = f"{len(runs)} models, {inside} inside a save, seed {SEED}"
+    yield Row("SIGKILL: not identical at the end", tried, failed,
+              sum(run.seconds for run in runs), note, fault)  # fmt: skip
+    yield Row("SIGKILL: committed epochs lost", tried, lost, 0, "the same kills")
+
+
+def interrupted(quick: bool) -> Iterator[Row]:
+    """Processes asked to stop from their first instruction on, and resumed."""
     from .kills import kills
 
-    found = kills(4, SEED, epochs=15) if quick else kills(200, SEED)
-    inside = f"{found.inside_save} inside a save, seed {SEED}"
-    lost, other = found.epochs_lost, found.kills - found.identical
-    fault = found.first_fault
-    seconds = found.seconds
-    yield Row(
-        "SIGKILL: not identical at the end", found.kills, other, seconds, inside, fault
-    )
-    yield Row("SIGKILL: committed epochs lost", found.kills, lost, 0, "the same kills")
+    for name in ("SIGINT", "SIGTERM"):
+        for cold, count in ((False, 40), (True, 10)):
+            found = kills("fused", name, 2 if quick else count, SEED, cold=cold)
+            failed = found.kills - found.identical + found.epochs_lost
+            note = f"{found.unheard} before Python heard them, seed {SEED}"
+            what = f"{name}, " + ("nothing compiled" if cold else "all compiled")
+            yield Row(f"{what}: not right", found.kills, failed, found.seconds, note,
+                      found.first_fault)  # fmt: skip
 
 
 def damaged(quick: bool) -> Iterator[Row]:
@@ -149,8 +167,8 @@ def cells(*columns: str) -> str:
 
 
 PARTS = (
-    killed, damaged, sampled, hostile, corrupt, unwritable, unpowered, crowded,
-    degraded,
+    killed, interrupted, damaged, sampled, hostile, corrupt, unwritable, unpowered,
+    crowded, degraded,
 )  # fmt: skip
 
 
@@ -159,7 +177,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.reliability",
         description="Kill, damage, deny, and see what is lost: "
-        "nine minutes, or two with --quick.",
+        "a quarter of an hour, or two minutes with --quick.",
     )
     parser.add_argument("--quick", action="store_true", help="a little of each")
     parser.add_argument("--only", choices=[part.__name__ for part in PARTS])

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from bounds import HANG
 from data import tiny, write_idx
 
 import numpyvae
 
 PACKAGE = Path(numpyvae.__file__).parent
-TIMEOUT = 120  # seconds for one home; a compilation anew takes five
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 FORGET = ("NUMBA_", "NUMPYVAE_", "PYTHON", "MPL", "LC_", "OMP_", "OPENBLAS_")
 
@@ -257,7 +257,7 @@ class House:
             stdin=subprocess.DEVNULL,
             cwd=here,
             env=known | paths,
-            timeout=TIMEOUT,
+            timeout=HANG,
         )
         return finished, here / "run"
 
@@ -268,7 +268,7 @@ class House:
         try:
             finished, run = self.run(home.line)
         except subprocess.TimeoutExpired:
-            return f"failed: still running after {TIMEOUT} s"
+            return f"failed: still running after {HANG} s"
         fault = self.fault(home, finished, run)
         return f"failed: {fault}" if fault else "passed"
 

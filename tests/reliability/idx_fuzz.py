@@ -22,6 +22,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
+from bounds import HANG
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -280,7 +281,7 @@ def fuzz(runs: int = 1_000_000, seconds: int = 300) -> Fuzzed:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             errors="replace",
-            timeout=seconds + 120,
+            timeout=seconds + HANG,
         )
     said = dict(re.findall(r"^(?:stat::)?(\w+): +(\d+)$", child.stdout, re.MULTILINE))
     names = ["number_of_executed_units", "loaded", "peak_mb", "start_mb"]
