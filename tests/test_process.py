@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -147,9 +148,9 @@ def test_blocks_inside_blocks_write_and_put_back_once() -> None:
 
 def child(task: Callable[..., Any], *args: Any, start: str = "fork") -> Any:
     """What the task returns in a process of its own."""
-    context: Any = multiprocessing.get_context(start)
-    with context.Pool(1) as pool:
-        return pool.apply_async(task, args).get(BOUND)
+    context = multiprocessing.get_context(start)
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(task, *args).result(BOUND)
 
 
 @pytest.mark.parametrize("start", multiprocessing.get_all_start_methods())

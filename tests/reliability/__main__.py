@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 SEED = 1
 HEADING = ("what", "tried", "failed", "seconds", "")
-WIDTHS = (36, 9, 8, 8)
+WIDTHS = (38, 9, 8, 8)
 
 
 class Row(NamedTuple):
@@ -53,6 +53,18 @@ def interrupted(quick: bool) -> Iterator[Row]:
             what = f"{name}, " + ("nothing compiled" if cold else "all compiled")
             yield Row(f"{what}: not right", found.kills, failed, found.seconds, note,
                       found.first_fault)  # fmt: skip
+
+
+def shared(quick: bool) -> Iterator[Row]:
+    """Trainings beside others: in threads, in children, of copies, at one moment."""
+    from .together import races, together
+
+    found = together(1 if quick else 3)
+    yield Row("threads, children, copies: other bits", *found[:3],
+              "six models", found[3])  # fmt: skip
+    found = races(1 if quick else 5)
+    yield Row("begun at one moment: folders mixed", *found[:3],
+              "four processes at a time", found[3])  # fmt: skip
 
 
 def damaged(quick: bool) -> Iterator[Row]:
@@ -167,8 +179,8 @@ def cells(*columns: str) -> str:
 
 
 PARTS = (
-    killed, interrupted, damaged, sampled, hostile, corrupt, unwritable, unpowered,
-    crowded, degraded,
+    killed, interrupted, shared, damaged, sampled, hostile, corrupt, unwritable,
+    unpowered, crowded, degraded,
 )  # fmt: skip
 
 

@@ -5,9 +5,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bounds import HANG
 from data import tiny, write_idx
 
-from .kills import BEGIN, BOUND, MODEL, outcome
+from .kills import BEGIN, MODEL, outcome
 
 # `train`, waiting for a line where it first calls a method of its run.
 HELD = """
@@ -58,7 +59,7 @@ def pair(first: str, held: str, second: str, prelude: str = "") -> str:
 
         def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
             try:
-                _, said = process.communicate("\n", timeout=BOUND)
+                _, said = process.communicate("\n", timeout=HANG)
             finally:
                 process.kill()
             return process.returncode, said
