@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import numpy as np
+
 from . import __doc__ as about
 from . import __version__, commands, datasets
 from .commands.plot import KINDS as PICTURES
@@ -254,7 +256,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = vars(build_parser().parse_args(arguments))
     run = options.pop("run")
     try:
-        return run(**options)
+        # What overflows is told by the numbers printed, or in one line, below.
+        with np.errstate(all="ignore"):
+            return run(**options)
     except NumpyvaeError as error:
         print(f"numpyvae: {error}", file=sys.stderr)
         return 2

@@ -76,7 +76,7 @@ def evaluate(
     """
     count, draw = _blocks(model, images, binarize, seed, labels, corruption)
 
-    @np.errstate(over="ignore", invalid="ignore")  # a loss of inf or NaN says it all
+    @np.errstate(all="ignore")  # a loss of inf or NaN says it all
     def evaluate_block(i: int) -> tuple[float, float, Array]:
         rng, x, given = draw(i)
         eps = rng.standard_normal((len(x), model.latent)).astype(model.dtype)
@@ -131,6 +131,7 @@ def likelihood(
 
     ended = threading.Event()  # by Ctrl-C or an error: the others need not go on
 
+    @np.errstate(all="ignore")
     def estimate_some(first: int) -> None:
         array, fused = Workspace(), FusedLikelihood(model) if fits(model) else None
         try:

@@ -180,8 +180,8 @@ class Trainer:
             assert isinstance(objective, Elbo)
             return self._fused_step(rows, objective)
 
-        # An overflow is told below, once, as a DivergedError.
-        @np.errstate(over="ignore", invalid="ignore")
+        # What overflows is told below, once, as a DivergedError.
+        @np.errstate(all="ignore")
         def differentiate(s: int) -> tuple[float, float, str]:
             shard = rows[_shard(len(rows), s)]
             model, rng, array = self.model, self.shard_rngs[s], self.workspaces[s]
@@ -198,7 +198,7 @@ class Trainer:
             finite = math.isfinite(recon + kl)
             return recon, kl, "" if finite else forward.first_overflow()
 
-        @np.errstate(over="ignore", invalid="ignore")
+        @np.errstate(all="ignore")
         def update(s: int) -> None:
             self.optimizer.update(self.grads, self.parts[s])
 
@@ -224,7 +224,7 @@ class Trainer:
         recon, kl = step(objective)
         if not math.isfinite(recon + kl):
             shards = map(step.shard, range(SHARDS))
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 forwards = [self.model.forward(x, eps) for x, eps in shards]
             found = (forward.first_overflow() for forward in forwards)
             where = next(filter(None, found), "the loss")

@@ -1,22 +1,27 @@
 """Numbers at the edge: finite, or refused by name; never silently NaN."""
 
+import contextlib
 import csv
 import json
 import math
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from data import tiny, write_idx
 
 from numpyvae import VAE, Dataset, cli, train
-from numpyvae.checkpoint import load_checkpoint
+from numpyvae.checkpoint import load_checkpoint, save_checkpoint
 from numpyvae.datasets.binarize import BINARIZATIONS
 from numpyvae.errors import DivergedError
+from numpyvae.likelihoods import LIKELIHOODS
 from numpyvae.objectives import Elbo
+from numpyvae.posteriors import POSTERIORS
 
 KINDS = [
     {"compiled": compiled, "dtype": dtype}
@@ -31,6 +36,8 @@ each_kind = pytest.mark.parametrize(
     ),
 )
 DATA = tiny(train=40, test=10)
+GREY = tiny(8, 8, train=40, test=10)
+IWAE = {"bound": "iwae", "samples": 3, "lr": 100.0}
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}  # of a sum of 48 terms, relative
 PLACE = r"(encoder layer \d|decoder layer \d|the KL|sigma|the reconstruction)"
 
@@ -245,3 +252,69 @@ def test_a_run_that_diverges_leaves_no_nan(
     assert metrics["ended"].startswith("step ")
     arrays, _ = load_checkpoint(folder)
     assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["reference", "compiled"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"lr": 3.0}, {"lr": 100.0}, {"lr": 1e10}, {"beta": 1e300}, IWAE],
+    ids=lambda s: " ".join(map(str, [*s, *s.values()])),
+)
+def test_no_model_diverges_with_a_warning(
+    settings: dict[str, Any], compiled: bool
+) -> None:
+    """They are errors here; each model trains, or stops with what it found."""
+    for posterior, likelihood in product(POSTERIORS, LIKELIHOODS):
+        for layers in ({"hidden": (6,)}, {"hidden": (), "channels": (2,)}):
+            if posterior == "point" and settings.keys() & {"beta", "bound"}:
+                continue
+            model = VAE(
+                64, latent=3, posterior=posterior, likelihood=likelihood,
+                compiled=compiled, **layers,
+            )  # fmt: skip
+            with contextlib.suppress(DivergedError):
+                numbers = run(model, GREY, binarize="none", batch_size=10, **settings)
+                assert all_finite(numbers), (posterior, likelihood, layers)
+
+
+@pytest.mark.parametrize("scale", [1e5, 1e19, 1e35])
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_commands_on_weights_of_any_size_serve_or_say_why_not(
+    posterior: str,
+    scale: float,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without a warning, which is an error here; finite weights are no promise."""
+    source = write_idx(tmp_path / "three", GREY)
+    for likelihood in LIKELIHOODS:
+        folder = tmp_path / likelihood
+        train_it = (
+            f"train --data idx --data-dir {source} --out {folder} --hidden 6 "
+            f"--latent 2 --epochs 1 --binarize none --posterior {posterior} "
+            f"--likelihood {likelihood}"
+        )
+        with patch("numpyvae.commands.training.draw"):
+            assert cli.main(train_it.split()) == 0
+        arrays, state = load_checkpoint(folder)
+        largest = np.finfo(np.float32).max
+        params = arrays["params"] * np.float64(scale)
+        arrays["params"] = params.clip(-largest, largest).astype(np.float32)
+        save_checkpoint(folder, arrays, state)
+        capsys.readouterr()
+        commands = [
+            f"evaluate {folder}" + " --samples 2" * (posterior != "point"),
+            f"sample {folder} --count 4",
+            f"reconstruct {folder} --count 4",
+            f"classify {folder} --labels 10 --draws 2",
+        ]
+        if likelihood == "bernoulli":  # these take longest
+            commands += [
+                f"compare {folder} {folder} --out {tmp_path / 'compared'}",
+                f"plot {folder} latents manifold",
+            ]
+        for command in commands:
+            code = cli.main(command.split())
+            told = capsys.readouterr().err.splitlines()
+            assert code in (0, 2), command
+            assert len(told) == code // 2, (command, told)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import figures
 from ..datasets import Dataset
-from ..errors import ArgumentError, RunError
+from ..errors import ArgumentError, DivergedError, RunError
 from ..evaluate import Evaluation, evaluate
 from ..figures.files import expect_writable
 from ..models import VAE
@@ -138,12 +138,23 @@ def compare(folders: list[str], data_dir: str | None, out: str | None) -> int:
             rulers[how] = Ruler(greys(data.train_images, how), test)
         samples = draw_samples(scene)
         means = reconstruct(scene.model, test[shown], data.test_labels[shown])
+        measured = measure(scene)
+        expect_finite(scene.run.path, measured.recon, measured.kl, samples, means)
         distance = rulers[how](samples)
-        entries.append(Entry(name, scene, measure(scene), distance, samples, means))
+        entries.append(Entry(name, scene, measured, distance, samples, means))
     print("\n".join(table(entries, data, rulers[entries[0].kind[0]].floor)))
     draw(entries, data, shown, path)
     print(f"pictures in {path}: {', '.join(f'{name}.png' for name in PICTURES)}")
     return 0
+
+
+def expect_finite(path: Path, *found: float | Array) -> None:
+    """Raise DivergedError unless all that was found of a run is finite."""
+    if not all(np.isfinite(each).all() for each in found):
+        raise DivergedError(
+            f"{path}: found nats or pixels that are not finite, expected finite ones; "
+            "train it again with a smaller lr"
+        )
 
 
 def expect_same_images(scenes: Sequence[Scene]) -> Dataset:

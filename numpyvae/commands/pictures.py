@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .. import figures
 from ..datasets import Dataset, load
 from ..datasets.binarize import Batches
-from ..errors import ArgumentError, RunError, expect_whole
+from ..errors import ArgumentError, DivergedError, RunError, expect_whole
 from ..evaluate import evaluate
 from ..figures.files import expect_writable
 from ..models import VAE
@@ -199,10 +199,16 @@ class Scene:
     def _codes(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Array:
         how = self.settings
         with Workers(threads_for(how)) as workers:
-            return evaluate(
+            mu = evaluate(
                 self.model, images, how.binarize, how.seed, workers, labels,
                 how.corruption(),
             ).mu  # fmt: skip
+        if not np.isfinite(mu).all():
+            raise DivergedError(
+                f"{self.run.path}: found codes that are not finite, expected finite "
+                "ones; train it again with a smaller lr"
+            )
+        return mu
 
 
 # ---- The pictures --------------------------------------------------------------------
@@ -260,7 +266,7 @@ def draw_reconstructions(
 
 def draw_latents(scene: Scene, path: Path) -> None:
     """Where the test images lie in latent space."""
-    mu = scene.mu
+    mu = scene.mu.astype(np.float64)  # in which no distance overflows
     plane = principal_plane(mu)
     direct = mu.shape[1] <= 2
     title = f"Where {len(mu):,} test images lie in latent space"

@@ -77,7 +77,7 @@ def rate_distortion(
     rates = [p.rate for p in points if p.rate is not None] or [0.0]
     low = np.array([min(rates), places[:, 1].min()])
     high = np.array([max(rates), places[:, 1].max()])
-    room = 0.12 * np.maximum(high - low, 5.0)
+    room = 0.12 * np.max([high - low, (5.0, 5.0), abs(high) / 1e6], axis=0)
     low, high = low - room, high + room * [2.5, 1.0]
     low[0] = max(low[0], -0.04 * high[0])
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
