@@ -120,7 +120,7 @@ for l in (5.0, 15.0, 20.0, 40.0):
     assert abs(right_slope - 1) < 0.01 and right >= l
 assert slope == 0.0 and clipped(40.0) < 16.2
 assert 1 / (1 + np.exp(-40.0)) == 1.0  # unclipped: log(1 - 1)
-assert 1 / (1 + np.exp(np.float32(-17))) == 1  # in float32 so soon
+assert np.float32(1 + np.exp(-17.0)) == 1  # in float32 so soon
 
 # %% [markdown]
 # From logits, a certain mistake of 40 costs 40 nats and pulls with the

@@ -123,7 +123,7 @@ TABLE: list[tuple[str, str, Callable[[], object]]] = [
     ("beta", "nan", lambda: Elbo(np.nan)),
     ("beta", "-1.0", lambda: Elbo(-1.0)),
     ("beta", "None", lambda: Elbo(None)),
-    ("beta", r"np.complex128\(.*", lambda: fit(beta=np.complex128(1))),
+    ("beta", r"(np.complex128)?\(.*", lambda: fit(beta=np.complex128(1))),
     ("lr", "True", lambda: fit(lr=True)),
     ("lr", "10+", lambda: fit(lr=10**400)),
     ("model", "complex128",
