@@ -29,9 +29,16 @@ settings.register_profile(
     max_examples=25,
     phases=[Phase.explicit, Phase.generate],
 )
-# For the run without the JIT.
+# For the run without the JIT, and those of .ci/matrix.
 settings.register_profile("few", settings.get_profile("exact"), max_examples=5)
 settings.load_profile("exact")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs all lessons to be run is slow."""
+    for item in items:
+        if "built" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow("runs all lessons"))
 
 
 @pytest.fixture

@@ -84,6 +84,7 @@ def test_out_receives_the_results(
         np.testing.assert_array_equal(given_out, result)
 
 
+@pytest.mark.slow("many tests again, the JIT off")
 def test_the_kernels_hold_with_the_jit_off() -> None:
     """Their tests once more, in a process where numba compiles nothing."""
     files = ["test_kernels.py", "test_conv.py", "test_optim.py", "test_models.py"]

@@ -28,6 +28,7 @@ def small(bench: Bench, name: str) -> Spec:
     return bench.spec(name, few)
 
 
+@pytest.mark.slow("the benchmarks' large models")
 @pytest.mark.parametrize("name", MODELS)
 def test_our_worker_makes_steps_of_each_model(bench: Bench, name: str) -> None:
     ours = worker.make(small(bench, name))

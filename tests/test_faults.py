@@ -53,6 +53,7 @@ def test_the_tests_to_run_first_exist() -> None:
         )
 
 
+@pytest.mark.slow("many tests again, on a faulty package")
 @pytest.mark.parametrize(
     "name", ["sigma = exp(logvar)", "test ELBO at z = mu", "one pixel in 64 left out"]
 )
@@ -109,6 +110,7 @@ def test_torchs_criterion_wants_a_gradient_that_repeats_and_is_linear() -> None:
     assert not torch_gradcheck(cube, lambda dy, x: slope(np.ones(3), x), (X,))
 
 
+@pytest.mark.slow("every pair, many times")
 def test_torchs_criterion_notices_nothing_in_the_code_as_it_is() -> None:
     assert noticed() == ""
 

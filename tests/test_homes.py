@@ -22,6 +22,7 @@ def here() -> Iterator[House]:
         yield one
 
 
+@pytest.mark.slow("a process for each home")
 def test_numpyvae_trains_in_degraded_homes_or_says_why_not(here: House) -> None:
     for (name, outcome), home in zip(outcomes(here, QUICK), QUICK, strict=True):
         tried = outcome == "passed" or (home.needs and outcome.startswith("not tried"))

@@ -18,6 +18,8 @@ from meaning import Array, Code
 
 from numpyvae.backends import compiled, reference
 
+pytestmark = pytest.mark.slow("Monte Carlo")
+
 SEED = 20260103  # of every claim; over the seeds 0 to 39 the code reached 3.6 ...
 LIMIT, POWER = 5, 20  # ... and the weakest fault fell to 25.4 over 0 to 7
 

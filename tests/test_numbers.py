@@ -277,6 +277,7 @@ def test_no_model_diverges_with_a_warning(
                 assert all_finite(numbers), (posterior, likelihood, layers)
 
 
+@pytest.mark.slow("six commands on each model")
 @pytest.mark.parametrize("scale", [1e5, 1e19, 1e35])
 @pytest.mark.parametrize("posterior", POSTERIORS)
 def test_commands_on_weights_of_any_size_serve_or_say_why_not(

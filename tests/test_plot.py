@@ -114,6 +114,7 @@ def refused(arguments: list[str], capsys: Capsys) -> str:
     return said.err
 
 
+@pytest.mark.slow("every picture of every posterior")
 @pytest.mark.parametrize("name", [*POSTERIORS, "plane"])
 def test_every_kind_makes_its_file(
     name: str, trained: Trained, tmp_path: Path, capsys: Capsys

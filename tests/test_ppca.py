@@ -14,6 +14,8 @@ from ppca import Array, Decoder, wrong
 
 from numpyvae.backends import compiled, reference
 
+pytestmark = pytest.mark.slow("trains to the maximum")
+
 SEED = 20260104  # of every draw
 # Relative to 1 + |log p(x)|. Two ways to the same number, through an inverse, a
 # determinant and sums of up to 10 terms; the worst of 30,000 is 2e-15.

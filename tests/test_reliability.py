@@ -38,6 +38,7 @@ def test_no_folder_that_was_prepared_does_harm() -> None:
     assert found.failed == 0, found
 
 
+@pytest.mark.slow("a save for each place it can fail at")
 def test_a_save_that_fails_loses_nothing() -> None:
     found = write_faults()
     assert found.tried > 400

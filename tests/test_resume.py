@@ -296,6 +296,7 @@ def second_is_refused(house: Path) -> None:
     assert said.startswith("numpyvae: r: found another process training in it")
 
 
+@pytest.mark.slow("trains in processes of its own")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
 @pytest.mark.parametrize(
     ("name", "code", "options"),

@@ -56,6 +56,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.slow("the whole check, once for each fault")
 @pytest.mark.parametrize(("code", "name"), PLACES)
 def test_a_planted_fault_is_found(
     monkeypatch: pytest.MonkeyPatch, code: str, name: str
@@ -81,6 +82,7 @@ def test_a_planted_fault_is_found(
     assert any(row.code == code for row in faults)
 
 
+@pytest.mark.slow("the whole check, once for each fault")
 @pytest.mark.parametrize("name", ["elbo_backward", "iwae_backward"])
 def test_a_fault_of_an_objective_is_found(
     monkeypatch: pytest.MonkeyPatch, name: str
