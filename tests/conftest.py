@@ -29,7 +29,7 @@ settings.register_profile(
     max_examples=25,
     phases=[Phase.explicit, Phase.generate],
 )
-# For the run without the JIT, and those of .ci/matrix.
+# For the run without the JIT, and those of .ci/matrix.py.
 settings.register_profile("few", settings.get_profile("exact"), max_examples=5)
 settings.load_profile("exact")
 
