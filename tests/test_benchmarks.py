@@ -1,6 +1,7 @@
 """`python -m tests.benchmarks` without its peers: its numbers, and that ours runs."""
 
 import importlib.util
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from benchmarks.processes import Pair, Worker, WorkerError, turns
 from benchmarks.spec import EAGER, JAX, OURS, PRODUCTS, Spec
 from benchmarks.workloads import MODELS, Bench
 from data import tiny
+
+pytestmark = pytest.mark.skipif(
+    os.name == "nt", reason="the benchmarks ask Unix for terminals and peak memory"
+)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import contextlib
 import csv
 import io
 import json
-import os
 import re
 import signal
 import sys
@@ -283,7 +282,7 @@ def press_at(
         def pressed(self: Trainer, rows: Any) -> tuple[float, float]:
             if self.optimizer.step + 1 == number:
                 for _ in range(times):
-                    os.kill(os.getpid(), signal.SIGINT)
+                    signal.raise_signal(signal.SIGINT)
             return step(self, rows)
 
         monkeypatch.setattr(Trainer, "step", pressed)
@@ -347,7 +346,7 @@ def test_ctrl_c_after_the_last_batch_speaks_of_no_further_epoch(
     evaluate = vars(module)["evaluate"]
 
     def pressed(*arguments: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         return evaluate(*arguments)
 
     monkeypatch.setattr(module, "evaluate", pressed)

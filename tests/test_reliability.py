@@ -17,6 +17,9 @@ from reliability.write_faults import full_disk, write_faults
 
 from numpyvae import checkpoint, files, runs
 
+unix = pytest.mark.skipif(
+    os.name == "nt", reason="Windows has no SIGKILL, and no limit to a file's size"
+)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
@@ -45,6 +48,7 @@ def test_a_save_that_fails_loses_nothing() -> None:
     assert found.failed == 0, found
 
 
+@unix
 def test_a_full_disk_ends_a_training_that_goes_on_later() -> None:
     assert [told for _, told in full_disk(quick=True)] == ["passed"]
 

@@ -35,7 +35,7 @@ class Worker:
         self, spec: Spec, environment: Mapping[str, str] | None = None
     ) -> None:
         self.entry = spec.entry
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
         begin = time.perf_counter()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.worker", spec.dumps()],

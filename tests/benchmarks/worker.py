@@ -5,7 +5,6 @@ It makes a step, says so, and then answers requests, a line of JSON each.
 
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -45,6 +44,8 @@ def peak_memory() -> float:
         for line in status.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
+    import resource  # Windows has none
+
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import shutil
 import subprocess
 import sys
@@ -225,6 +224,8 @@ def user(bench: Bench) -> Result:
 
 def train(bench: Bench, epochs: int) -> list[dict[str, float]]:
     """Run `numpyvae train` with a terminal to show its progress on."""
+    import pty  # Windows has none
+
     folder = Path(tempfile.mkdtemp(dir=bench.folder))
     found = folder / "epochs.json"
     arguments = ["--epochs", str(epochs), "--out", str(folder / "run")]

@@ -29,7 +29,7 @@ def run(module: str, arguments: list[str], environment: dict[str, str]) -> None:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    with tempfile.TemporaryFile("w+", errors="replace") as output:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         end = time.monotonic() + request.pop("seconds")
         pid = os.fork()
         if pid == 0:

@@ -5,7 +5,6 @@ import errno
 import io
 import itertools
 import os
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -287,6 +286,7 @@ def in_this_process(folder: Path, options: str) -> tuple[int, str]:
 
 def small_files(call: Call) -> str:
     """Train where a checkpoint, but not config.json, is larger than files may be."""
+    import resource  # Windows has none
 
     @contextlib.contextmanager
     def limited() -> Iterator[None]:
