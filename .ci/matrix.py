@@ -86,9 +86,9 @@ def output(command: list[str], **more: object) -> tuple[int, str]:
 def tests(python: str, arguments: list[str], environment: dict[str, str]) -> list[str]:
     """Run them, show what they say if they fail; the row's end of the table."""
     begin = time.monotonic()
-    # The Python's own folder first on the PATH, as in an environment that is activated.
-    path = os.pathsep.join([str(Path(python).parent), os.environ["PATH"]])
-    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    scripts = Path(python).parent  # on the PATH, as in an environment that is activated
+    path = os.pathsep.join([str(scripts), os.environ["PATH"]])
+    command = [str(scripts / "pytest"), "-p", "no:cacheprovider", *arguments]
     code, told = output(command, env=os.environ | {"PATH": path} | environment)
     if code or not arguments:
         print(told, flush=True)
