@@ -21,7 +21,6 @@ LESSONS = Path(__file__).parents[1]
 def main(lesson: Path, figures: Path) -> None:
     """Run the cells as `python LESSON` would, with its pictures going to `figures`."""
     cells = json.load(sys.stdin)
-    records = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     sys.path[:1] = [str(lesson.parent), str(LESSONS)]
     sys.argv = [str(lesson)]
     import style
@@ -30,7 +29,10 @@ def main(lesson: Path, figures: Path) -> None:
     module = ModuleType("__main__")
     module.__file__ = str(lesson)
     sys.modules["__main__"] = module
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as printed:
+    with (
+        os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1) as records,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as printed,
+    ):
         os.dup2(printed.fileno(), 1)  # so that the cells' own subprocesses are heard
         for line, code in cells:
             begin, shown = printed.seek(0, os.SEEK_END), len(style.SHOWN)
