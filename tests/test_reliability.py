@@ -18,7 +18,7 @@ from reliability.write_faults import full_disk, write_faults
 from numpyvae import checkpoint, files, runs
 
 unix = pytest.mark.skipif(
-    os.name == "nt", reason="Windows has no SIGKILL, and no limit to a file's size"
+    os.name == "nt", reason="Windows has no SIGKILL, no pipes in folders, no limits"
 )
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
@@ -35,6 +35,7 @@ def test_no_damaged_checkpoint_is_believed(damage: object) -> None:
     assert found.refused == found.tried, found
 
 
+@unix
 def test_no_folder_that_was_prepared_does_harm() -> None:
     found = hostile(300)
     assert found.tried > 10

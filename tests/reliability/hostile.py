@@ -8,7 +8,6 @@ import copy
 import io
 import json
 import os
-import resource
 import shutil
 import signal
 import stat
@@ -286,12 +285,16 @@ def hang(number: int, frame: FrameType | None) -> None:
 
 def memory() -> int:
     """The most bytes that the process has had in memory so far."""
+    import resource  # Windows has none
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def main(every: int, folder: Path) -> None:
     """Print how many were tried and failed, the memory taken, and the first fault."""
+    import resource
+
     for name in figures.__all__:
         mock.patch.object(figures, name).start()
     victim = Victim(folder)
