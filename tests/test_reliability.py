@@ -17,9 +17,11 @@ from reliability.write_faults import full_disk, write_faults
 
 from numpyvae import checkpoint, files, runs
 
+pytestmark = pytest.mark.slow("kills, damages, fills disks, in many processes")
 unix = pytest.mark.skipif(
-    os.name == "nt", reason="Windows has no SIGKILL, no pipes in folders, no limits"
+    os.name == "nt", reason="Windows has no pipes in folders, and limits no process"
 )
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
@@ -42,7 +44,6 @@ def test_no_folder_that_was_prepared_does_harm() -> None:
     assert found.failed == 0, found
 
 
-@pytest.mark.slow("a save for each place it can fail at")
 def test_a_save_that_fails_loses_nothing() -> None:
     found = write_faults()
     assert found.tried > 400
