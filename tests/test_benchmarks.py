@@ -70,6 +70,7 @@ def test_the_products_are_those_of_a_step(bench: Bench) -> None:
     # 784-400-40 and 20-400-784, three products each but the first layer's two.
     pairs = [2 * 784 * 400, 3 * 400 * 40, 3 * 20 * 400, 3 * 400 * 784]
     assert Spec().flops() == 2 * 128 * sum(pairs)
+    products.workers.__exit__(None, None, None)
 
 
 def test_entries_take_turns_beside_ours() -> None:

@@ -151,11 +151,12 @@ def test_it_is_the_reference(
     images = (rng.random((11, 1, pixels)) < 0.3) * np.uint8(255)
     adam = Adam(model.params.flat, model.pairs)
     batches, rngs = Batches(images, "threshold", rng), rng.spawn(2)
-    step = FusedStep(model, batches, adam, rngs, batch, Workers(2))
     rows, before = rng.integers(0, 11, batch), model.params.flat.copy()
-    step.draw(rows)
-    eps = np.concatenate([step.shard(s)[1] for s in range(2)])
-    recon, kl = step(Elbo(beta))
+    with Workers(2) as workers:
+        step = FusedStep(model, batches, adam, rngs, batch, workers)
+        step.draw(rows)
+        eps = np.concatenate([step.shard(s)[1] for s in range(2)])
+        recon, kl = step(Elbo(beta))
 
     x, noise = batches.images[rows].astype(np.float64), eps.astype(np.float64)
     forward = reference.forward(x, noise, objective=Elbo(beta))
@@ -190,10 +191,12 @@ def test_it_draws_what_others_draw(
     model = VAE(pixels, [7], 3)
     adam = Adam(model.params.flat, model.pairs)
     rngs, others = (np.random.default_rng(5).spawn(2) for _ in range(2))
-    step = FusedStep(model, batches, adam, rngs, 9, Workers(2))
+    workers = Workers(2)
+    step = FusedStep(model, batches, adam, rngs, 9, workers)
     for k in range(3):
         rows = np.random.default_rng(k).integers(0, 30, 9)
-        step.draw(rows)
+        with workers:
+            step.draw(rows)
         for s, part in enumerate((rows[:4], rows[4:])):
             want = active_pixels(batches.rows(part, others[s]))
             x, eps = step.shard(s)

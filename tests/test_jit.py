@@ -76,7 +76,8 @@ class Package:
 
 
 @pytest.fixture
-def package(tmp_path: Path) -> Package:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     return Package(tmp_path)
 
 

@@ -98,7 +98,8 @@ class Products:
         def draw(*shape: int) -> Floats:
             return rng.standard_normal(shape, np.float32)
 
-        rows, workers = spec.batch // SHARDS, Workers(spec.threads).__enter__()
+        rows = spec.batch // SHARDS
+        self.workers = Workers(spec.threads).__enter__()
         weights = [draw(*pair) for ws in (encoder, decoder) for pair in pairwise(ws)]
         shards = [
             [(draw(rows, len(W)), W, draw(rows, W.shape[1]), np.empty_like(W))
@@ -114,7 +115,7 @@ class Products:
                 if i > 0:
                     np.matmul(dy, W.T, out=x)
 
-        self.step: Callable[[], object] = lambda: workers.map(multiply, SHARDS)
+        self.step: Callable[[], object] = lambda: self.workers.map(multiply, SHARDS)
 
     def steps(self, seconds: float, least: int) -> tuple[list[float], float]:
         return timed(lambda: self.step() is None, seconds, least)
