@@ -35,10 +35,10 @@ def owner() -> int | None:
 
     numba's own ("workqueue") are slow to meet, and end the process when two threads of
     Python's call them at once; OpenMP's end it when they are called after a fork. GNU's
-    OpenMP, where another package has loaded it before, has not been told SPINS.
+    OpenMP, where another package has loaded one before, may not have heard of SPINS.
     """
     asked = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
-    before = _libraries()
+    late = "libgomp" in str(threadpool_info())
     if not asked:
         os.environ["GOMP_SPINCOUNT"] = str(SPINS)
     try:
@@ -49,15 +49,8 @@ def owner() -> int | None:
     finally:
         if not asked:
             del os.environ["GOMP_SPINCOUNT"]
-    unheard = not asked and "libgomp" in str(before) and before == _libraries()
+    unheard = late and not asked
     return os.getpid() if layer in ("omp", "tbb") and not unheard else None
-
-
-def _libraries() -> set[str]:
-    """The OpenMP libraries that the process has loaded."""
-    return {
-        pool["filepath"] for pool in threadpool_info() if pool["user_api"] == "openmp"
-    }
 
 
 def _remember_owner() -> None:

@@ -22,9 +22,9 @@ class Settings:
     each image. `kl` is "closed" or "sampled"; None is what the bound wants, the formula
     or, of the importance-weighted one, the sample. With `corrupt`, the encoder sees
     images corrupted that way to that `level`, and the decoder is to restore them.
-    `threads`
-    None takes as many as there are cores, and at most one for each shard. Raises
-    ArgumentError for a value out of range, or two that don't go together.
+    `threads` None takes as many as there are cores, at most one for each shard, and
+    only one as long as that is quicker. Raises ArgumentError for a value out of range,
+    or two that don't go together.
     """
 
     epochs: int = 10

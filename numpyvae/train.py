@@ -32,7 +32,7 @@ from .ops import Array
 from .optim import Adam
 from .pixels import part
 from .settings import Settings
-from .workers import Workers, available_cores
+from .workers import Pace, Workers, available_cores
 from .workspace import Workspace
 
 SHARDS = 2
@@ -102,6 +102,7 @@ class Trainer:
             )
         self.model, self.data, self.settings = model, data, settings
         self.workers, self.corruption = workers, settings.corruption()
+        self.pace = Pace(workers) if settings.threads is None else None
         seeds = np.random.SeedSequence(settings.seed).spawn(2 + SHARDS)
         self.order_rng, static_rng, *self.shard_rngs = map(np.random.default_rng, seeds)
         self.batches = Batches(data.train_images, settings.binarize, static_rng)
@@ -253,11 +254,15 @@ class Trainer:
         )
         with bar:
             while self.start < n:
+                before = time.perf_counter()
                 recon, kl = self.step(order[self.start : self.start + size])
                 self.start += size
                 self.recon += recon
                 self.kl += kl
-                self.seconds = time.perf_counter() - begin
+                now = time.perf_counter()
+                self.seconds = now - begin
+                if self.pace:
+                    self.pace.note(now - before)
                 bar.update()
                 if after_batch():
                     return None

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from queue import SimpleQueue
+from statistics import median
 from typing import Any, TypeVar
 
 from .process import quick_switches, serial_blas
@@ -29,7 +31,11 @@ class Workers:
     """The caller's thread and some helpers, to be used in a `with` block."""
 
     def __init__(self, threads: int) -> None:
-        """With one thread, everything runs in the caller's."""
+        """With one thread, everything runs in the caller's.
+
+        `threads`, the caller's among them, may be set to fewer for a while.
+        """
+        self.threads = threads
         self._inboxes: list[SimpleQueue[Any]] = [
             SimpleQueue() for _ in range(threads - 1)
         ]
@@ -55,11 +61,6 @@ class Workers:
         """End the helpers and give BLAS its threads back."""
         self._stack.close()
 
-    @property
-    def threads(self) -> int:
-        """How many there are, with the caller's."""
-        return 1 + len(self._inboxes)
-
     def map(self, task: Callable[[int], Result], count: int) -> list[Result]:
         """[task(0), ..., task(count - 1)], in this order, when all have ended.
 
@@ -68,8 +69,8 @@ class Workers:
         was forked since, which has no helpers, the caller's takes all.
         """
         outcomes: list[Any] = [None] * count
-        inboxes = self._inboxes if os.getpid() == self._process else []
-        threads = 1 + len(inboxes)
+        helpers = self.threads - 1 if os.getpid() == self._process else 0
+        inboxes, threads = self._inboxes[:helpers], 1 + helpers
 
         def run(first: int) -> None:
             for i in range(first, count, threads):
@@ -94,3 +95,35 @@ class Workers:
                 run, first = order
                 run(first)
                 self._finished.put(None)
+
+
+class Pace:
+    """Whether steps are quicker on all threads or on one, tried from time to time.
+
+    Threads that meet wait for the slowest. Where another program keeps a core busy, a
+    step on two threads takes longer than on one.
+    """
+
+    FIRST, PERIOD, TRIAL = 64, 2048, 8  # steps
+    GAIN = 0.9  # a trial that takes less than this share of the time is a success
+
+    def __init__(self, workers: Workers) -> None:
+        """Begin with all threads."""
+        self._workers, self._all = workers, workers.threads
+        self._last: deque[float] = deque(maxlen=self.TRIAL)
+        self._steps, self._usual = self.PERIOD - self.FIRST, 0.0
+
+    def note(self, seconds: float) -> None:
+        """Hear what a step took; the next may be on another number of threads."""
+        self._last.append(seconds)
+        self._steps += 1
+        if self._steps == self.PERIOD:
+            self._usual = median(self._last)
+            self._change()
+        elif self._steps == self.PERIOD + self.TRIAL:
+            if median(self._last) > self.GAIN * self._usual:
+                self._change()
+            self._steps = 0
+
+    def _change(self) -> None:
+        self._workers.threads = self._all if self._workers.threads == 1 else 1

@@ -5,10 +5,14 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from data import tiny
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from numpyvae import VAE
 from numpyvae.process import SWITCH_SECONDS
-from numpyvae.workers import Workers, available_cores
+from numpyvae.settings import Settings
+from numpyvae.train import Trainer
+from numpyvae.workers import Pace, Workers, available_cores
 
 BOUND = 30  # seconds until a thread that waits in vain gives up
 
@@ -125,3 +129,35 @@ def test_the_interval_of_the_gil_is_given_back(
     assert sys.getswitchinterval() == before
     with Workers(1):
         assert sys.getswitchinterval() == before  # nobody waits
+
+
+def threads_used(seconds: Callable[[int, int], float], steps: int) -> list[int]:
+    """Of each step, if the i-th takes seconds(i, threads)."""
+    with Workers(3) as workers:
+        pace, used = Pace(workers), []
+        for i in range(steps):
+            used.append(len(set(workers.map(lambda _: threading.get_ident(), 6))))
+            assert used[-1] == workers.threads
+            pace.note(seconds(i, workers.threads))
+    return used
+
+
+def test_all_threads_go_on_where_they_are_quicker() -> None:
+    used = threads_used(lambda i, threads: 1 / threads, 2 * Pace.PERIOD)
+    assert {used[i] for i in range(Pace.FIRST)} == {3}
+    assert used.count(1) == 2 * Pace.TRIAL  # what it costs
+
+
+def test_one_thread_goes_on_as_long_as_a_core_is_busy() -> None:
+    busy = range(300, 2 * Pace.PERIOD)
+    used = threads_used(
+        lambda i, threads: threads if i in busy else 1 / threads, 4 * Pace.PERIOD
+    )
+    assert used[2 * Pace.PERIOD] == 1 and used[-1] == 3
+
+
+def test_the_number_of_threads_is_tried_only_where_none_was_asked_for() -> None:
+    model, data = VAE(48, [16], 3), tiny()
+    with Workers(2) as workers:
+        assert Trainer(model, data, Settings(threads=2), workers).pace is None
+        assert Trainer(model, data, Settings(), workers).pace is not None
