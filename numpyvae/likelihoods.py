@@ -146,7 +146,7 @@ def continuous_bernoulli_backward(dnll: Array, mean: Array, x: Array) -> Array:
 def continuous_bernoulli_mean(logits: Array) -> Array:
     """The mean 1 / (1 - exp(-l)) - 1 / l, by its series near 0 (Eq. 11.11)."""
     t = logits / 2
-    small = t.real * t.real < 1 / 16
+    small = np.abs(t.real) < 1 / 4
     near, far = np.where(small, t, 0), np.where(small, 1, logits)
     series = np.zeros_like(t)
     for coefficient in reversed(SERIES):

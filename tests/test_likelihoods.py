@@ -297,6 +297,8 @@ def test_huge_and_zero_logits_of_a_continuous_bernoulli(dtype: type) -> None:
     )
     dlogits = continuous_bernoulli_backward(np.full(5, 3, dtype), mean, x)
     assert np.isfinite(dlogits[:4]).all() and np.isnan(dlogits[4])
+    huge = continuous_bernoulli_mean(np.array([[1e30, -1e30]], dtype))  # no warning
+    assert_rounded("huge", huge, np.array([[1, 1e-30]]))
 
 
 @pytest.mark.parametrize("sign", [1, -1])

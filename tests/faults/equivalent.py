@@ -115,18 +115,13 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): NOT_USED,
     (
         "likelihoods.py",
-        "small = t.real * t.real < 1 / 16",
-        "< -> <=, column 28",
+        "small = np.abs(t.real) < 1 / 4",
+        "< -> <=, column 27",
     ): BOTH_GOOD,
     (
         "likelihoods.py",
-        "small = t.real * t.real < 1 / 16",
-        "1 -> 2, column 30",
-    ): BOTH_GOOD,
-    (
-        "likelihoods.py",
-        "small = t.real * t.real < 1 / 16",
-        "16 -> 17, column 34",
+        "small = np.abs(t.real) < 1 / 4",
+        "4 -> 5, column 33",
     ): BOTH_GOOD,
     (
         "likelihoods.py",
