@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pooch
 import pytest
+from data import tiny, write_idx
 from hypothesis import Phase, settings
 from mirror import RAW, SERVED, Mirror, sha256
 
+from numpyvae import figures
 from numpyvae.datasets import mnist
 
 if TYPE_CHECKING:
@@ -83,6 +85,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     monkeypatch.setattr(mnist, "DOWNLOADS", table)
     return tmp_path / "numpyvae" / "mnist"
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the data in three/, where nothing is drawn."""
+    write_idx(tmp_path / "three", tiny())
+    monkeypatch.chdir(tmp_path)
+    for name in figures.__all__:
+        monkeypatch.setattr(figures, name, lambda *_: None)
+    return tmp_path
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data import tiny, write_idx
 from reliability.kills import BEGIN, outcome
 
-from numpyvae import cli, figures
+from numpyvae import cli
 from numpyvae.checkpoint import NAME, PREVIOUS
 from numpyvae.commands.training import Due
 from numpyvae.errors import RunError
@@ -21,16 +20,6 @@ from numpyvae.runs import CONFIG, LOCK, Run, claim
 
 SMALL = "--hidden 9 --lr 0.01 --seed 4"
 AT_ONCE = 8
-
-
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with the data in three/, where nothing is drawn."""
-    write_idx(tmp_path / "three", tiny())
-    monkeypatch.chdir(tmp_path)
-    for name in figures.__all__:
-        monkeypatch.setattr(figures, name, lambda *_: None)
-    return tmp_path
 
 
 def train(options: str) -> int:

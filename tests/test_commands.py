@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from data import TEST, TRAIN, tiny, write_idx
 
-from numpyvae import VAE, cli, figures
+from numpyvae import VAE, cli
 from numpyvae.checkpoint import load_checkpoint
 from numpyvae.commands.training import ARCHITECTURE
 from numpyvae.presets import PRESETS, options_of
@@ -50,16 +50,6 @@ def finished(
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert cli.main(f"train {where} {SMALL}".split()) == 0
     return Finished(run, printed.getvalue(), source)
-
-
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with the data in three/, where nothing is drawn."""
-    write_idx(tmp_path / "three", tiny())
-    monkeypatch.chdir(tmp_path)
-    for name in figures.__all__:
-        monkeypatch.setattr(figures, name, lambda *_: None)
-    return tmp_path
 
 
 def train(options: str) -> int:

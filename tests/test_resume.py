@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data import tiny, write_idx
+from data import tiny
 from reliability.kills import BEGIN, history, last_epoch, outcome, start
 
-from numpyvae import VAE, cli, figures
+from numpyvae import VAE, cli
 from numpyvae.checkpoint import NAME, PREVIOUS, load_checkpoint
 from numpyvae.commands import training
 from numpyvae.commands.training import Due
@@ -100,16 +100,6 @@ def test_stopping_after_every_batch_changes_nothing() -> None:
 
 
 # The command line, in this process.
-
-
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with the data in three/, where nothing is drawn."""
-    write_idx(tmp_path / "three", tiny())
-    monkeypatch.chdir(tmp_path)
-    for name in figures.__all__:
-        monkeypatch.setattr(figures, name, lambda *_: None)
-    return tmp_path
 
 
 @pytest.fixture

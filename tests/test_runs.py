@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from data import tiny, write_idx
 
-from numpyvae import VAE, cli, figures, load_idx, train
+from numpyvae import VAE, cli, load_idx, train
 from numpyvae.commands.training import Due
 from numpyvae.errors import ArgumentError, RunError
 from numpyvae.runs import Run
@@ -154,15 +154,11 @@ def test_config_json_is_enough_to_train_again(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def two_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def two_epochs(house: Path) -> Path:
     """A finished run of two epochs, r, beside the data in three/; none is drawn."""
-    write_idx(tmp_path / "three", tiny())
-    monkeypatch.chdir(tmp_path)
-    for name in figures.__all__:
-        monkeypatch.setattr(figures, name, lambda *_: None)
     options = "--data idx --data-dir three --hidden 9 --lr 0.01 --seed 4 --epochs 2"
     assert cli.main(f"train {options} --out r".split()) == 0
-    return tmp_path / "r"
+    return house / "r"
 
 
 def resume(options: str = "") -> int:

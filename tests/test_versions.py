@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data import tiny, write_idx
+from data import tiny
 from reliability.kills import BEGIN, outcome
 
-from numpyvae import VAE, __version__, cli, figures, runs
+from numpyvae import VAE, __version__, cli, runs
 from numpyvae.blas import find_gemm
 from numpyvae.checkpoint import load_checkpoint
 from numpyvae.runs import Run
@@ -29,14 +29,10 @@ TWO_EPOCHS = TRAIN.replace("--epochs 1 --out r", "--epochs 2 --out s")
 
 
 @pytest.fixture
-def one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def one_epoch(house: Path) -> Path:
     """A finished run of one epoch, r, beside the data in three/; none is drawn."""
-    write_idx(tmp_path / "three", tiny())
-    monkeypatch.chdir(tmp_path)
-    for name in figures.__all__:
-        monkeypatch.setattr(figures, name, lambda *_: None)
     assert cli.main(TRAIN.split()) == 0
-    return tmp_path / "r"
+    return house / "r"
 
 
 def resumed(epochs: int, capsys: pytest.CaptureFixture[str]) -> list[str]:
