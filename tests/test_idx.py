@@ -266,7 +266,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
     for path in paths:
         assert "a directory, pipe or device, expected a file" in refusal(path)
     assert "No such file" in refusal(tmp_path / "absent")
-    assert "cannot be read (embedded null" in refusal(tmp_path / "a\0b")
+    assert "embedded null" in refusal(tmp_path / "a\0b")
 
 
 def test_corrupt_inputs_are_refused_or_read_as_the_oracle_reads_them() -> None:
