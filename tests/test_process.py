@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bounds import HANG
 from data import tiny
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -23,7 +24,6 @@ from numpyvae.settings import Settings
 from numpyvae.train import Trainer
 from numpyvae.workers import Workers
 
-BOUND = 60  # seconds until what waits in vain gives up
 HIDDEN = [784, 400]  # on two threads, OpenBLAS gives their product other bits
 needs_fork = pytest.mark.skipif(
     not hasattr(os, "fork"), reason="this system has no fork"
@@ -40,7 +40,7 @@ def trained(posterior: str = "diagonal") -> bytes:
 def in_threads(count: int, task: Callable[[], Any]) -> list[Any]:
     """What the task returns in each of so many threads, all running at once."""
     found: list[Any] = [None] * count
-    together = threading.Barrier(count, timeout=BOUND)
+    together = threading.Barrier(count, timeout=HANG)
 
     def run(i: int) -> None:
         together.wait()
@@ -50,7 +50,7 @@ def in_threads(count: int, task: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(BOUND)
+        thread.join(HANG)
     return found
 
 
@@ -84,14 +84,14 @@ def test_threads_that_end_in_any_order_put_the_settings_back() -> None:
     def first() -> None:
         with Workers(2):
             first_is_in.set()
-            assert second_is_in.wait(BOUND)
+            assert second_is_in.wait(HANG)
         first_is_out.set()
 
     def second() -> None:
-        assert first_is_in.wait(BOUND)
+        assert first_is_in.wait(HANG)
         with pytest.raises(LookupError), Workers(2) as workers:
             second_is_in.set()
-            assert first_is_out.wait(BOUND)
+            assert first_is_out.wait(HANG)
             inside.extend(workers.map(lambda i: settings_of_the_process(), 2))
             raise LookupError
 
@@ -100,7 +100,7 @@ def test_threads_that_end_in_any_order_put_the_settings_back() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(BOUND)
+        thread.join(HANG)
     interval = pytest.approx(1e-5)
     assert inside == [(interval, {1})] * 2
 
@@ -112,15 +112,15 @@ def test_a_limit_that_another_thread_keeps_does_not_hide_ours() -> None:
     def keep() -> None:
         with threadpool_limits(2, "blas"):
             kept.set()
-            assert over.wait(BOUND)
+            assert over.wait(HANG)
 
     thread = threading.Thread(target=keep)
     thread.start()
-    assert kept.wait(BOUND)
+    assert kept.wait(HANG)
     with serial_blas:
         inside = settings_of_the_process()
     over.set()
-    thread.join(BOUND)
+    thread.join(HANG)
     assert inside[1] == {1}
 
 
@@ -150,7 +150,7 @@ def child(task: Callable[..., Any], *args: Any, start: str = "fork") -> Any:
     """What the task returns in a process of its own."""
     context = multiprocessing.get_context(start)
     with ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(task, *args).result(BOUND)
+        return pool.submit(task, *args).result(HANG)
 
 
 @pytest.mark.parametrize("start", multiprocessing.get_all_start_methods())
@@ -193,12 +193,12 @@ def test_a_child_of_another_thread_than_the_trainings_has_its_settings_back() ->
     def hold() -> None:
         with Workers(2):
             inside.set()
-            assert over.wait(BOUND)
+            assert over.wait(HANG)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert inside.wait(BOUND)
+    assert inside.wait(HANG)
     found = child(settings_of_the_process)
     over.set()
-    thread.join(BOUND)
+    thread.join(HANG)
     assert found == before

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from bounds import HANG
 from data import tiny
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -13,8 +14,6 @@ from numpyvae.process import SWITCH_SECONDS
 from numpyvae.settings import Settings
 from numpyvae.train import Trainer
 from numpyvae.workers import Pace, Workers, available_cores
-
-BOUND = 30  # seconds until a thread that waits in vain gives up
 
 
 def blas_threads() -> set[int]:
@@ -34,7 +33,7 @@ def test_order_is_that_of_the_tasks_not_of_their_ends() -> None:
 
     def task(i: int) -> int:
         if i == 0:
-            assert last_is_done.wait(BOUND)
+            assert last_is_done.wait(HANG)
         else:
             last_is_done.set()
         return i
@@ -44,7 +43,7 @@ def test_order_is_that_of_the_tasks_not_of_their_ends() -> None:
 
 
 def test_two_threads_run_at_the_same_time() -> None:
-    both = threading.Barrier(2, timeout=BOUND)
+    both = threading.Barrier(2, timeout=HANG)
 
     def meet(i: int) -> int:
         both.wait()
