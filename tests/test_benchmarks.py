@@ -163,3 +163,16 @@ def test_growth_is_drawn_with_its_finding(tmp_path: Path) -> None:
     assert "at 13 of 14 sizes" in picture.finding([*points, slower])
     picture.draw(tmp_path / "growth.png", points)
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_steers_blas_on_this_machine_is_cleared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here it may be set, on a user's machine it is not."""
+    begun: list[dict[str, str]] = []
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setattr("subprocess.call", lambda command, env: begun.append(env) or 7)
+    assert command.main() == 7
+    assert begun[0].keys() == os.environ.keys() - {
+        name for name in os.environ if name.startswith(command.STEERING)
+    }

@@ -7,6 +7,7 @@ Needs a quiet machine to mean anything, and for the peers
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,8 +20,11 @@ from numpyvae.workers import available_cores
 
 from . import machine
 from .numbers import bar_table, judged, time_table
-from .spec import absent
+from .spec import JAX, absent
 from .workloads import WORKLOADS, Bench
+
+# The environment that BLAS and OpenMP are steered by.
+STEERING = ("OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "VECLIB_", "OMP_", "GOMP_", "KMP_")
 
 
 def options() -> argparse.Namespace:
@@ -69,7 +73,12 @@ def run(chosen: argparse.Namespace, folder: Path) -> int:
     bench = Bench(data, source, folder, available_cores(),
                   1 if chosen.quick else chosen.rounds, chosen.quick)  # fmt: skip
     about = machine.describe()
-    print(heading(about, bench) + "\n", flush=True)
+    print(heading(about, bench), flush=True)
+    if bench.peers(JAX):
+        about["generators"] = bench.choose_generator()
+        told = (f"{1000 * s:.2f} ms with {g}" for g, s in about["generators"].items())
+        print(f"a step of JAX takes {', '.join(told)}; it gets {bench.generator}")
+    print(flush=True)
     found: dict[str, Any] = {"machine": about, "data": data.name, "quick": chosen.quick,
                              "absent": absent()}  # fmt: skip
     begin, missed = time.perf_counter(), False
@@ -103,6 +112,12 @@ def run(chosen: argparse.Namespace, folder: Path) -> int:
 
 
 def main() -> int:
+    steering = [name for name in os.environ if name.startswith(STEERING)]
+    if steering:
+        print(f"cleared, since a user's machine has none: {', '.join(steering)}")
+        free = {k: v for k, v in os.environ.items() if k not in steering}
+        again = [sys.executable, "-m", "tests.benchmarks", *sys.argv[1:]]
+        return subprocess.call(again, env=free)
     with tempfile.TemporaryDirectory(prefix="numpyvae-benchmarks-") as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/inductor"  # an old one may
         # hold half a file of a process that was killed

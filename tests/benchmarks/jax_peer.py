@@ -113,8 +113,9 @@ class Jax:
             "m": jax.tree.map(jnp.zeros_like, self.weights),
             "v": jax.tree.map(jnp.zeros_like, self.weights),
             "t": jnp.int32(0),
-            "key": jax.random.key(0, impl="rbg"),  # the faster generator on a CPU
+            "key": jax.random.key(0, impl=spec.generator),
         }
+        self.generator = spec.generator
         self.advance = jax.jit(net.step, donate_argnums=0)
         self.value_and_grad = jax.jit(jax.value_and_grad(net.loss))
         self._nll = partial(jax.jit, static_argnums=3)(net.nll)
@@ -133,7 +134,7 @@ class Jax:
         return float(loss), {name: np.asarray(grad) for name, grad in grads.items()}
 
     def nll(self, bits: NDArray[np.uint8], samples: int) -> float:
-        keys = jax.random.split(jax.random.key(0, impl="rbg"), len(bits))
+        keys = jax.random.split(jax.random.key(0, impl=self.generator), len(bits))
         rows = jnp.asarray(bits.reshape(len(bits), -1), jnp.float32)
         found = [self._nll(self.weights, *of, samples)
                  for of in zip(rows, keys, strict=True)]  # fmt: skip

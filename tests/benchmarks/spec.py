@@ -25,6 +25,7 @@ EAGER, COMPILE, EXAMPLE = "torch eager", "torch.compile", "torch example"
 JAX, PRODUCTS, PEAK = "JAX jit", "matrix products", "peak"
 PEERS = {EAGER: "torch", COMPILE: "torch", EXAMPLE: "torch", JAX: "jax"}
 KERNEL, STRIDE, PADDING = 4, 2, 1  # of every convolution
+GENERATORS = ("threefry2x32", "rbg")  # JAX's own, and the one it calls faster
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Spec:
     batch: int = 128
     entry: str = OURS
     threads: int = 2
+    generator: str = GENERATORS[0]  # of JAX
     folder: str = ""  # with images.npy, bits.npy and weights.npz
 
     def of(self, entry: str) -> "Spec":

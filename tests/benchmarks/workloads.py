@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from .spec import (
     COMPILE,
     EAGER,
     EXAMPLE,
+    GENERATORS,
     JAX,
     OURS,
     PEERS,
@@ -53,6 +55,7 @@ class Bench:
     threads: int
     rounds: int = 5
     quick: bool = False
+    generator: str = GENERATORS[0]  # of JAX; see `choose_generator`
     disagreements: list[str] = field(default_factory=list)
 
     @property
@@ -70,7 +73,8 @@ class Bench:
     def spec(self, name: str, spec: Spec) -> Spec:
         """A spec with its folder: the images, some of them binary, the weights."""
         folder = self.folder / name
-        fields = {"folder": str(folder), "threads": spec.threads or self.threads}
+        fields = {"folder": str(folder), "threads": spec.threads or self.threads,
+                  "generator": self.generator}  # fmt: skip
         spec = Spec(**{**vars(spec), **fields})
         if not folder.exists():
             folder.mkdir()
@@ -94,6 +98,17 @@ class Bench:
     def model(self, name: str) -> Spec:
         """One of MODELS, on all threads."""
         return self.spec(name, Spec(**{**vars(MODELS[name]), "threads": 0}))
+
+    def choose_generator(self) -> dict[str, float]:
+        """Give JAX the generator that it steps faster with; the seconds of each."""
+        found = {}
+        for self.generator in GENERATORS:
+            with started(self.model("headline"), [JAX]) as workers:
+                found[self.generator] = median(
+                    workers[JAX].ask("steps", **self.slice)["seconds"]
+                )
+        self.generator = min(found, key=found.__getitem__)
+        return found
 
 
 Result = dict[str, Any]
