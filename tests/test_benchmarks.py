@@ -132,6 +132,7 @@ def test_absent_peers_are_named(
     monkeypatch.delitem(spec.sys.modules, "jax", raising=False)
     monkeypatch.delitem(spec.sys.modules, "torch", raising=False)
     assert bench.peers(EAGER, JAX) == []
+    monkeypatch.setattr(command, "STEERING", ())
     monkeypatch.setattr(command, "load", lambda *_: bench.data)
     monkeypatch.setattr(command, "WORKLOADS", {})
     file = tmp_path / "all.json"

@@ -24,7 +24,7 @@ from .spec import JAX, absent
 from .workloads import WORKLOADS, Bench
 
 # The environment that BLAS and OpenMP are steered by.
-STEERING = ("OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "VECLIB_", "OMP_", "GOMP_", "KMP_")
+STEERING = ("OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "VECLIB_", "OMP_", "GOMP_")
 
 
 def options() -> argparse.Namespace:
