@@ -19,8 +19,8 @@ from lesson import digits, full_or_fast
 from style import AE, ESTIMATE, sheet, show, strips
 
 from numpyvae import VAE, gradcheck
-from numpyvae.objectives import ELBO
-from numpyvae.pca import largest_angle, principal_axes
+from numpyvae.analysis.pca import largest_angle, principal_axes
+from numpyvae.pairs.objectives import ELBO
 
 rng = np.random.default_rng(1)
 

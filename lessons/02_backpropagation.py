@@ -19,11 +19,11 @@ from lesson import digits, full_or_fast
 from style import AE, ESTIMATE, FAINT, INK, WRONG, sheet, show, strips
 
 from numpyvae import gradcheck
-from numpyvae.ops import ACTIVATIONS, activate, activation_slope
-from numpyvae.ops import dense_backward as package_dense_backward
-from numpyvae.ops import dense_forward as package_dense_forward
-from numpyvae.optim import adam_update, sgd_update
-from numpyvae.params import Parameters
+from numpyvae.model.params import Parameters
+from numpyvae.pairs.dense import ACTIVATIONS, activate, activation_slope
+from numpyvae.pairs.dense import dense_backward as package_dense_backward
+from numpyvae.pairs.dense import dense_forward as package_dense_forward
+from numpyvae.pairs.optimizers import adam_update, sgd_update
 
 rng = np.random.default_rng(2)
 

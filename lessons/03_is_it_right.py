@@ -21,9 +21,9 @@ from lesson import full_or_fast
 from style import ESTIMATE, EXACT, FAINT, WRONG, sheet, show
 
 from numpyvae import gradcheck
-from numpyvae.derivative import complex_step, ridders
-from numpyvae.ops import dense_backward, dense_forward
-from numpyvae.rounding import Tracked
+from numpyvae.checking.derivative import complex_step, ridders
+from numpyvae.checking.rounding import Tracked
+from numpyvae.pairs.dense import dense_backward, dense_forward
 
 rng = np.random.default_rng(3)
 U = 2.0**-53  # a rounded result is off by at most U times itself

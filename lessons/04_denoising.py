@@ -19,11 +19,11 @@ from lesson import digits, full_or_fast
 from style import ESTIMATE, EXACT, FAINT, WRONG, sheet, show, strips
 
 from numpyvae import VAE, gradcheck, train
+from numpyvae.analysis.pca import principal_axes
 from numpyvae.datasets.corrupt import Corruption
-from numpyvae.ops import activate, dense_backward, dense_forward
-from numpyvae.optim import Adam
-from numpyvae.pca import principal_axes
-from numpyvae.workers import Workers
+from numpyvae.pairs.dense import activate, dense_backward, dense_forward
+from numpyvae.pairs.optimizers import Adam
+from numpyvae.training.workers import Workers
 
 rng = np.random.default_rng(4)
 

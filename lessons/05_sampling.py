@@ -19,9 +19,9 @@ from matplotlib.patches import Ellipse
 from style import EXACT, FAINT, WRONG, cloud, sheet, show, strips, thumbnail
 
 from numpyvae import VAE, train
-from numpyvae.commands.compare import AXES, Moments, Ruler
-from numpyvae.commands.compare import frechet as their_frechet
-from numpyvae.commands.pictures import Prior
+from numpyvae.cli.commands.compare import AXES, Moments, Ruler
+from numpyvae.cli.commands.compare import frechet as their_frechet
+from numpyvae.cli.commands.pictures import Prior
 
 rng = np.random.default_rng(5)
 

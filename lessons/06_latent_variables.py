@@ -30,9 +30,9 @@ from style import (
     show,
 )
 
-from numpyvae.derivative import ridders
-from numpyvae.objectives import iwae_forward
-from numpyvae.pca import largest_angle, principal_axes
+from numpyvae.analysis.pca import largest_angle, principal_axes
+from numpyvae.checking.derivative import ridders
+from numpyvae.pairs.objectives import iwae_forward
 
 rng = np.random.default_rng(6)
 

@@ -20,9 +20,9 @@ from lesson import digits, full_or_fast
 from style import ELBO, EXACT, KL, RECON_TRAIN, sheet, show
 
 from numpyvae import gradcheck
-from numpyvae.derivative import complex_step
-from numpyvae.gaussian import full_kl_forward
-from numpyvae.likelihoods import gaussian_forward
+from numpyvae.checking.derivative import complex_step
+from numpyvae.pairs.gaussian import full_kl_forward
+from numpyvae.pairs.likelihoods import gaussian_forward
 
 rng = np.random.default_rng(7)
 

@@ -18,7 +18,12 @@ from lesson import full_or_fast
 from style import ESTIMATE, EXACT, KL, WRONG, sheet, show
 
 from numpyvae import gradcheck
-from numpyvae.gaussian import full_kl_backward, full_kl_forward, kl_backward, kl_forward
+from numpyvae.pairs.gaussian import (
+    full_kl_backward,
+    full_kl_forward,
+    kl_backward,
+    kl_forward,
+)
 
 rng = np.random.default_rng(8)
 

@@ -21,7 +21,7 @@ import numpy as np
 from style import ELBO, ESTIMATE, EXACT, RECON_TRAIN, WRONG, sheet, show
 
 from numpyvae import gradcheck
-from numpyvae.gaussian import (
+from numpyvae.pairs.gaussian import (
     cholesky_backward,
     cholesky_forward,
     correlate_backward,

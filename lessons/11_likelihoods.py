@@ -24,9 +24,9 @@ from lesson import digits, full_or_fast
 from style import ESTIMATE, EXACT, WRONG, sheet, show
 
 from numpyvae import VAE, gradcheck
-from numpyvae import likelihoods as package
-from numpyvae.objectives import Elbo
-from numpyvae.optim import Adam
+from numpyvae.pairs import likelihoods as package
+from numpyvae.pairs.objectives import Elbo
+from numpyvae.pairs.optimizers import Adam
 
 rng = np.random.default_rng(11)
 data = digits(full_or_fast(20_000, 1_000), 500)

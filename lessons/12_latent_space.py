@@ -22,10 +22,11 @@ from lesson import digits, full_or_fast
 from matplotlib.patches import Circle
 from style import EXACT, cloud, sheet, show, strips
 
-from numpyvae import VAE, Dataset, classify, gradcheck, load_strokes, train
-from numpyvae.commands.plot import FRAMES, HARMONICS, smooth_loop
-from numpyvae.ops import dense_backward_weights, dense_forward
-from numpyvae.workers import Workers
+from numpyvae import VAE, Dataset, gradcheck, load_strokes, train
+from numpyvae.analysis import classify
+from numpyvae.cli.commands.plot import FRAMES, HARMONICS, smooth_loop
+from numpyvae.pairs.dense import dense_backward_weights, dense_forward
+from numpyvae.training.workers import Workers
 
 rng = np.random.default_rng(12)
 data = digits(full_or_fast(20_000, 1_500), full_or_fast(2_000, 500))

@@ -22,11 +22,11 @@ from lesson import digits, full_or_fast
 from style import ELBO, ESTIMATE, EXACT, FAINT, KL, RECON, digits_in_rows, sheet, show
 
 from numpyvae import VAE, train
-from numpyvae.evaluate import evaluate
-from numpyvae.gaussian import full_kl_forward, kl_forward
-from numpyvae.objectives import Elbo
-from numpyvae.optim import Adam
-from numpyvae.workers import Workers
+from numpyvae.pairs.gaussian import full_kl_forward, kl_forward
+from numpyvae.pairs.objectives import Elbo
+from numpyvae.pairs.optimizers import Adam
+from numpyvae.training.evaluate import evaluate
+from numpyvae.training.workers import Workers
 
 rng = np.random.default_rng(13)
 

@@ -19,8 +19,9 @@ from lesson import digits, full_or_fast
 from matplotlib.colors import LinearSegmentedColormap
 from style import ESTIMATE, FAINT, sheet, show, strips
 
-from numpyvae import VAE, conv, gradcheck, train
-from numpyvae.workspace import fresh
+from numpyvae import VAE, gradcheck, train
+from numpyvae.model.workspace import fresh
+from numpyvae.pairs import conv
 
 rng = np.random.default_rng(14)
 
@@ -479,7 +480,7 @@ assert np.allclose(
 # %% [markdown]
 # The price is memory: the rows hold each pixel as often as it lies in a window,
 # about $(K / s)^2$ times. The compiled code pays it for a few images at a time,
-# so that the copies stay in the processor's cache (`numpyvae/conv_kernels.py`).
+# so that the copies stay in the processor's cache (`numpyvae/kernels/conv.py`).
 
 # %%
 for K_, s_, p_ in ((4, 2, 1), (3, 1, 1), (5, 1, 2)):

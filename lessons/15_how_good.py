@@ -21,10 +21,10 @@ from lesson import digits, full_or_fast
 from style import ELBO, EXACT, FAINT, KL, RECON, sheet, show
 
 from numpyvae import VAE, gradcheck, train
-from numpyvae.evaluate import evaluate, likelihood
-from numpyvae.objectives import Elbo, iwae_backward, iwae_forward
-from numpyvae.optim import Adam
-from numpyvae.workers import Workers
+from numpyvae.pairs.objectives import Elbo, iwae_backward, iwae_forward
+from numpyvae.pairs.optimizers import Adam
+from numpyvae.training.evaluate import evaluate, likelihood
+from numpyvae.training.workers import Workers
 
 rng = np.random.default_rng(15)
 

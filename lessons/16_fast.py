@@ -9,8 +9,8 @@
 # Each rung has a prediction, a measurement and a proof that it still computes
 # the same.
 #
-# **Reads with** lesson 10 (the step), `numpyvae/kernels.py` and
-# `numpyvae/fused.py` (the rungs as they are used). None of the notes speaks of
+# **Reads with** lesson 10 (the step), `numpyvae/kernels/dense.py` and
+# `numpyvae/training/fused/step.py` (the rungs as they are used). None of the notes speaks of
 # speed. **Takes** 30 seconds.
 
 # %%
@@ -26,25 +26,22 @@ from lesson import digits, full_or_fast
 from style import ESTIMATE, EXACT, WRONG, sheet, show
 from threadpoolctl import ThreadpoolController
 
-from numpyvae import (
-    VAE,
-    fused,
-    fused_kernels,
-    gaussian,
-    kernels,
-    likelihoods,
-    ops,
-    optim,
-    parallel,
-)
+from numpyvae import VAE
 from numpyvae.datasets.binarize import Batches, binarize
-from numpyvae.fused import FusedStep
-from numpyvae.jit import jit
-from numpyvae.objectives import ELBO
-from numpyvae.optim import Adam
-from numpyvae.pixels import active_pixels, rows_of
-from numpyvae.process import SWITCH_SECONDS
-from numpyvae.workers import Workers, available_cores
+from numpyvae.kernels import dense as kernels
+from numpyvae.kernels.active_pixels import active_pixels, rows_of
+from numpyvae.kernels.jit import jit
+from numpyvae.pairs import dense as ops
+from numpyvae.pairs import gaussian, likelihoods
+from numpyvae.pairs import optimizers as optim
+from numpyvae.pairs.objectives import ELBO
+from numpyvae.pairs.optimizers import Adam
+from numpyvae.training.fused import kernels as fused_kernels
+from numpyvae.training.fused import parallel
+from numpyvae.training.fused import step as fused
+from numpyvae.training.fused.step import FusedStep
+from numpyvae.training.process import SWITCH_SECONDS
+from numpyvae.training.workers import Workers, available_cores
 
 rng = np.random.default_rng(16)
 B = 128
@@ -300,7 +297,7 @@ assert all(grad.dtype == np.float32 for grad in grads)
 # ## The loss from logits: not faster, but right
 #
 # Count the passes over the $128 \times 784$ logits: the beginner's pair makes
-# 21 (each NumPy operation is one), and so does `likelihoods.py`, which takes
+# 21 (each NumPy operation is one), and so does `pairs/likelihoods.py`, which takes
 # the loss from logits by (11.2) and its gradient by (11.3). **Prediction:** no
 # gain in speed. It is a rung all the same: at a logit of 100 the probability
 # rounds to 1.
@@ -858,9 +855,9 @@ print(f"predicted for exp: {of_16:.3f} ms, or {2 * of_16:.3f} ms with 8 at a tim
 # ## No Python in between
 #
 # All that is left to call is the matrix product. NumPy brings a BLAS along, and
-# a compiled function may call it at its address: `numpyvae/blas.py` finds it.
+# a compiled function may call it at its address: `numpyvae/kernels/blas.py` finds it.
 # And threads need not be Python's. numba keeps some, which wait for work awake
-# and never ask for the lock. So `numpyvae/fused.py` writes the step as three
+# and never ask for the lock. So `numpyvae/training/fused/step.py` writes the step as three
 # compiled functions (draw, differentiate, update), and numba's threads meet
 # after each.
 #
@@ -1231,7 +1228,7 @@ show(
 )
 
 # %% [markdown]
-# A third was dropped: the functions of the code (`gaussian.py`) have no
+# A third was dropped: the functions of the code (`pairs/gaussian.py`) have no
 # compiled twins of their own, since their 2,560 numbers take NumPy some
 # microseconds.
 #
@@ -1239,7 +1236,7 @@ show(
 # its transpose $\bar x = \bar a W^\top$, but whoever reads $\bar x$ next wants
 # it row by row, and turning it round takes a part of the gain. Between lines of
 # Python nothing was left to see of it. In the compiled step it shows, so
-# `blas.py` does it for few rows. When the ground has changed, measure again.
+# `kernels/blas.py` does it for few rows. When the ground has changed, measure again.
 
 # %%
 da, W4 = np.ascontiguousarray(logits[: B // SHARDS]), blocks(start32)[6]

@@ -24,7 +24,7 @@ from style import EXACT, FAINT, KL, RECON, digits_in_rows, sheet, show
 from threadpoolctl import threadpool_limits
 
 from numpyvae import VAE
-from numpyvae.ops import activate
+from numpyvae.pairs.dense import activate
 
 rng = np.random.default_rng(17)
 threadpool_limits(1, "blas")  # such small products are slower on two threads

@@ -20,7 +20,9 @@ import numpy as np
 from lesson import digits, full_or_fast
 from style import ESTIMATE, EXACT, FAINT, KL, WRONG, sheet, show
 
-from numpyvae import VAE, conv, optim
+from numpyvae import VAE
+from numpyvae.pairs import conv
+from numpyvae.pairs import optimizers as optim
 
 rng = np.random.default_rng(18)
 

@@ -1,16 +1,14 @@
 """The variational auto-encoder in NumPy, every gradient written by hand."""
 
 import importlib
-import sys
-from types import ModuleType
 
 TYPE_CHECKING = False  # to import `typing` for it would take 10 ms
 if TYPE_CHECKING:
+    from .checking.gradcheck import gradcheck
     from .datasets import Dataset, load_idx, load_mnist, load_strokes
     from .errors import NumpyvaeError
-    from .gradcheck import gradcheck
-    from .models import VAE
-    from .train import train
+    from .model.vae import VAE
+    from .training.trainer import train
 
 __version__ = "0.1.0"
 
@@ -26,10 +24,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "VAE": "models",
+    "VAE": "model.vae",
     "NumpyvaeError": "errors",
-    "gradcheck": "gradcheck",
-    "train": "train",
+    "gradcheck": "checking.gradcheck",
+    "train": "training.trainer",
 }  # the others' is datasets
 
 
@@ -42,14 +40,3 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = importlib.import_module(f"{__name__}.{_HOMES.get(name, 'datasets')}")
     return globals().setdefault(name, getattr(home, name))
-
-
-class _Package(ModuleType):
-    """A package whose `train` and `gradcheck` are the functions, not their files."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name not in __all__ or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -9,7 +9,7 @@ from . import signals
 def main() -> int:
     """Run the command line; a signal ends it, whenever it comes, with one line."""
     signals.obey(signals.abort)  # while importing, which takes most of a second
-    from .cli import main as run
+    from .cli.parser import main as run
 
     try:
         signals.obey(signals.interrupt)

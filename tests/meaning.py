@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numpyvae import VAE, Dataset
-from numpyvae.evaluate import evaluate
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.workers import Workers
+from numpyvae.training.evaluate import evaluate
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Workers
 
 Array = NDArray[np.float64]
 Code = (

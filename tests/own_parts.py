@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from numpyvae import VAE
-from numpyvae.likelihoods import Bernoulli
-from numpyvae.networks import Network
-from numpyvae.posteriors import Diagonal
+from numpyvae.model.networks import Network
+from numpyvae.pairs.likelihoods import Bernoulli
+from numpyvae.pairs.posteriors import Diagonal
 
 
 class OwnModel(VAE):

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numpyvae import VAE
-from numpyvae.backends import reference
-from numpyvae.objectives import Elbo
-from numpyvae.optim import SGD, Adam
-from numpyvae.params import Parameters
+from numpyvae.kernels.backends import reference
+from numpyvae.model.params import Parameters
+from numpyvae.pairs.objectives import Elbo
+from numpyvae.pairs.optimizers import SGD, Adam
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from numpyvae.backends import reference
 from numpyvae.figures.style import (
     CURVES,
     FONT,
@@ -30,6 +29,7 @@ from numpyvae.figures.style import (
     save,
     write,
 )
+from numpyvae.kernels.backends import reference
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests import each other so
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from numpyvae.backends import reference
-from numpyvae.derivative import complex_step
+from numpyvae.checking.derivative import complex_step
+from numpyvae.checking.gradcheck import DIRECTIONS, check
+from numpyvae.checking.package import SUBJECTS, Trial
+from numpyvae.checking.rounding import EPS, Tracked
 from numpyvae.figures.style import CURVES, GREY, MARGIN, WIDTH, page, panel, save, write
-from numpyvae.gradcheck import DIRECTIONS, check
-from numpyvae.ops import Array
-from numpyvae.rounding import EPS, Tracked
-from numpyvae.selfcheck import SUBJECTS, Trial
+from numpyvae.kernels.backends import reference
+from numpyvae.pairs.dense import Array
 
 SIZES = 10.0 ** -np.arange(2, 15)
 NAMES = ("torch's criterion", "rtol 1e-6", "rounding bound")

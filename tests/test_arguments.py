@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from numpyvae import VAE
-from numpyvae.arguments import (
+from numpyvae.errors import ArgumentError
+from numpyvae.kernels.active_pixels import active_pixels
+from numpyvae.model.arguments import (
     expect_bytes,
     expect_dtype,
     expect_images,
@@ -17,8 +19,6 @@ from numpyvae.arguments import (
     expect_vector,
     expect_widths,
 )
-from numpyvae.errors import ArgumentError
-from numpyvae.pixels import active_pixels
 
 BITS = np.eye(3, 6, dtype=np.uint8)
 X = np.linspace(0, 1, 18).reshape(3, 6)

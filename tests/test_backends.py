@@ -10,16 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpyvae import (
-    backends,
-    conv,
-    conv_kernels,
-    gaussian,
-    kernels,
-    likelihoods,
-    ops,
-    optim,
-)
+from numpyvae.kernels import backends
+from numpyvae.kernels import conv as conv_kernels
+from numpyvae.kernels import dense as kernels
+from numpyvae.pairs import conv, gaussian, likelihoods
+from numpyvae.pairs import dense as ops
+from numpyvae.pairs import optimizers as optim
 
 NAMES = sorted(vars(backends.reference))
 TESTS = Path(__file__).parent
@@ -87,7 +83,7 @@ def test_out_receives_the_results(
 @pytest.mark.slow("many tests again, the JIT off")
 def test_the_kernels_hold_with_the_jit_off() -> None:
     """Their tests once more, in a process where numba compiles nothing."""
-    files = ["test_kernels.py", "test_conv.py", "test_optim.py", "test_models.py"]
+    files = ["test_kernels.py", "test_conv.py", "test_optimizers.py", "test_vae.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["--hypothesis-profile=few", "--hypothesis-verbosity=quiet"]
     command += ["--tb=short", *(str(TESTS / file) for file in files)]

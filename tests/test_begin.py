@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from reliability.kills import BEGIN, outcome
 
-from numpyvae import cli
-from numpyvae.checkpoint import NAME, PREVIOUS
-from numpyvae.commands.training import Due
+from numpyvae.cli import parser as cli
+from numpyvae.cli.commands.training import Due
 from numpyvae.errors import RunError
-from numpyvae.runs import CONFIG, LOCK, Run, claim
+from numpyvae.runs.checkpoint import NAME, PREVIOUS
+from numpyvae.runs.run import CONFIG, LOCK, Run, claim
 
 SMALL = "--hidden 9 --lr 0.01 --seed 4"
 AT_ONCE = 8

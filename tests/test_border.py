@@ -14,13 +14,13 @@ from data import tiny
 from numpy.typing import NDArray
 
 from numpyvae import VAE, Dataset, train
-from numpyvae.backends import compiled as f
 from numpyvae.errors import ArgumentError
-from numpyvae.objectives import ELBO
-from numpyvae.pixels import ActivePixels, active_pixels
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.workers import Workers
+from numpyvae.kernels.active_pixels import ActivePixels, active_pixels
+from numpyvae.kernels.backends import compiled as f
+from numpyvae.pairs.objectives import ELBO
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Workers
 
 # ---- Lists of pixels -----------------------------------------------------------------
 

@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 from data import tiny
 
-from numpyvae import VAE, checkpoint
+from numpyvae import VAE
 from numpyvae import files as storage
-from numpyvae.checkpoint import (
+from numpyvae.errors import RunError
+from numpyvae.runs import checkpoint
+from numpyvae.runs.checkpoint import (
     NAME,
     PREVIOUS,
     expect_state,
@@ -28,10 +30,9 @@ from numpyvae.checkpoint import (
     model_of,
     save_checkpoint,
 )
-from numpyvae.errors import RunError
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.workers import Workers
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Workers
 
 MODELS: list[dict[str, Any]] = [
     {"hidden": [16], "latent": 3},

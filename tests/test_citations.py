@@ -45,7 +45,7 @@ def test_citations_resolve(path: Path) -> None:
 
 
 def test_every_pair_cites_its_equation() -> None:
-    from numpyvae.backends import FUNCTIONS, UPDATES
+    from numpyvae.kernels.backends import FUNCTIONS, UPDATES
 
     for function in (FUNCTIONS | UPDATES).values():
         assert cited(function.__doc__), function.__name__

@@ -20,8 +20,8 @@ from differences import (
 )
 from hypothesis import given
 
-from numpyvae import classify, cli
-from numpyvae.classify import (
+from numpyvae.analysis import classify
+from numpyvae.analysis.classify import (
     FOLDS,
     TOLERANCE,
     Classifier,
@@ -33,8 +33,9 @@ from numpyvae.classify import (
     softmax_backward,
     softmax_forward,
 )
-from numpyvae.commands import classification
-from numpyvae.commands.classification import errors_of_draws
+from numpyvae.cli import parser as cli
+from numpyvae.cli.commands import classification
+from numpyvae.cli.commands.classification import errors_of_draws
 from numpyvae.errors import ArgumentError
 
 FLOATS = (np.float32, np.float64)

@@ -19,9 +19,11 @@ from bounds import HANG
 from data import FILES, idx_bytes, tiny, write_idx
 
 from numpyvae import __main__ as process
-from numpyvae import __version__, cli, commands
-from numpyvae.commands import training
-from numpyvae.runs import Run
+from numpyvae import __version__
+from numpyvae.cli import commands
+from numpyvae.cli import parser as cli
+from numpyvae.cli.commands import training
+from numpyvae.runs.run import Run
 
 HERE = "--data idx --data-dir three"
 

@@ -18,11 +18,11 @@ from differences import CENTRAL, Array, assert_close, assert_rounded
 
 from numpyvae import VAE
 from numpyvae.errors import ArgumentError
-from numpyvae.likelihoods import LIKELIHOODS
-from numpyvae.objectives import Elbo, Iwae, Objective
-from numpyvae.pixels import ActivePixels
-from numpyvae.posteriors import POSTERIORS
-from numpyvae.workspace import Workspace, fresh
+from numpyvae.kernels.active_pixels import ActivePixels
+from numpyvae.model.workspace import Workspace, fresh
+from numpyvae.pairs.likelihoods import LIKELIHOODS
+from numpyvae.pairs.objectives import Elbo, Iwae, Objective
+from numpyvae.pairs.posteriors import POSTERIORS
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "dense": {},

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import pytest
 from data import TEST, TRAIN, tiny, write_idx
 
-from numpyvae import VAE, cli
-from numpyvae.checkpoint import load_checkpoint
-from numpyvae.commands.training import ARCHITECTURE
-from numpyvae.presets import PRESETS, options_of
-from numpyvae.runs import Run
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
+from numpyvae import VAE
+from numpyvae.cli import parser as cli
+from numpyvae.cli.commands.training import ARCHITECTURE
+from numpyvae.cli.presets import PRESETS, options_of
+from numpyvae.runs.checkpoint import load_checkpoint
+from numpyvae.runs.run import Run
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
 
 ALWAYS = {
     "config.json", "history.csv", "metrics.json", "run.lock",
@@ -332,7 +333,9 @@ def test_ctrl_c_after_the_last_batch_speaks_of_no_further_epoch(
     own_ctrl_c: Any,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    module = sys.modules["numpyvae.train"]  # the package's `train` is the function
+    module = sys.modules[
+        "numpyvae.training.trainer"
+    ]  # the package's `train` is the function
     evaluate = vars(module)["evaluate"]
 
     def pressed(*arguments: Any) -> Any:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from data import tiny, write_idx
 
-from numpyvae import cli, figures
-from numpyvae.commands.compare import (
+from numpyvae import figures
+from numpyvae.cli import parser as cli
+from numpyvae.cli.commands.compare import (
     PICTURES,
     Moments,
     Ruler,
@@ -22,7 +23,7 @@ from numpyvae.commands.compare import (
     sweeps,
 )
 from numpyvae.figures.comparison import Point, latent_panels, rate_distortion
-from numpyvae.runs import Run
+from numpyvae.runs.run import Run
 
 RUNS = {
     "half": "--beta 0.5",

@@ -26,9 +26,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_kernels import check_twin
 
-from numpyvae import conv, conv_kernels
 from numpyvae.errors import ArgumentError
-from numpyvae.ops import ACTIVATIONS
+from numpyvae.kernels import conv as conv_kernels
+from numpyvae.pairs import conv
+from numpyvae.pairs.dense import ACTIVATIONS
 
 FLOATS = (np.float32, np.float64)
 DTYPES = (*FLOATS, np.complex128)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from data import tiny
 
-from numpyvae import VAE, backends, train
-from numpyvae.fused_likelihood import fits
-from numpyvae.params import Parameters
+from numpyvae import VAE, train
+from numpyvae.kernels import backends
+from numpyvae.model.params import Parameters
+from numpyvae.training.fused.likelihood import fits
 
 COPIES: dict[str, Callable[[Any], Any]] = {
     "deepcopy": copy.deepcopy,

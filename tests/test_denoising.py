@@ -6,7 +6,7 @@ from data import tiny
 
 from numpyvae import VAE, Dataset, train
 from numpyvae.datasets.corrupt import Corruption
-from numpyvae.workspace import fresh
+from numpyvae.model.workspace import fresh
 
 
 def restorer(data: Dataset, how: str, level: float) -> VAE:

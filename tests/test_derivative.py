@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpyvae.derivative import complex_step, ridders
+from numpyvae.checking.derivative import complex_step, ridders
 
 
 def test_a_smooth_function() -> None:

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from numpyvae import VAE
 from numpyvae.errors import ArgumentError
-from numpyvae.evaluate import (
+from numpyvae.kernels.active_pixels import Input, rows_of
+from numpyvae.model.workspace import fresh
+from numpyvae.training.evaluate import (
     BLOCK,
     Evaluation,
     evaluate,
     likelihood,
 )
-from numpyvae.pixels import Input, rows_of
-from numpyvae.workers import Workers
-from numpyvae.workspace import fresh
+from numpyvae.training.workers import Workers
 
 LATENT = 3
 COUNT = 2 * BLOCK + 77  # three blocks, the last one short
@@ -167,10 +167,10 @@ def test_the_estimate_depends_on_neither_threads_nor_chunks(
 ) -> None:
     vae = VAE(12, (5,), 2, seed=1)
     images = np.random.default_rng(0).integers(0, 256, (30, 3, 4)).astype(np.uint8)
-    monkeypatch.setattr("numpyvae.evaluate.BLOCK", 7)
+    monkeypatch.setattr("numpyvae.training.evaluate.BLOCK", 7)
     results = []
     for threads, chunk in ((1, 250), (2, 250), (2, 4)):
-        monkeypatch.setattr("numpyvae.evaluate.CHUNK", chunk)
+        monkeypatch.setattr("numpyvae.training.evaluate.CHUNK", chunk)
         with Workers(threads) as workers:
             results.append(likelihood(vae, images, "dynamic", 0, 10, workers))
     assert results[0] == results[1]
@@ -207,7 +207,7 @@ def test_ctrl_c_ends_an_estimate(threads: int, monkeypatch: pytest.MonkeyPatch) 
             raise KeyboardInterrupt
         return rows_of(x, rows)
 
-    monkeypatch.setattr("numpyvae.evaluate.rows_of", interrupted)
+    monkeypatch.setattr("numpyvae.training.evaluate.rows_of", interrupted)
     with Workers(threads) as workers, pytest.raises(KeyboardInterrupt):
         likelihood(model(), SURE, "threshold", 0, 50, workers)
     assert len(calls) < COUNT / 2

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpyvae import cli
-from numpyvae.exercises import (
+from lessons.judge.exercises import (
     CORRECT,
     UNWRITTEN,
     WRONG,
@@ -26,7 +25,8 @@ from numpyvae.exercises import (
     load,
     pairs,
 )
-from numpyvae.trials import EQUAL, Problem, problems
+from lessons.judge.trials import EQUAL, Problem, problems
+from numpyvae.cli import parser as cli
 
 LESSONS = Path(__file__).parents[1] / "lessons"
 EXERCISES = {

@@ -1,4 +1,4 @@
-"""The compiled step says what models.py says, and where it can't be had nobody notices.
+"""The compiled step says what model/vae.py says, and where it can't be had nobody notices.
 
 The reference is run in float64 from the same single precision numbers. A loss adds some
 hundred terms, a gradient entry as many, through at most seven layers.
@@ -23,17 +23,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from own_parts import OWN_PARTS
 
-from numpyvae import VAE, blas, fused_kernels, parallel, train
+from numpyvae import VAE, train
 from numpyvae.datasets.binarize import Batches
 from numpyvae.errors import DivergedError
-from numpyvae.fused import FusedStep, fits
-from numpyvae.jit import jit
-from numpyvae.objectives import ELBO, Elbo, Iwae
-from numpyvae.optim import Adam, adam_update
-from numpyvae.pixels import active_pixels
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.workers import Workers
+from numpyvae.kernels import blas
+from numpyvae.kernels.active_pixels import active_pixels
+from numpyvae.kernels.jit import jit
+from numpyvae.pairs.objectives import ELBO, Elbo, Iwae
+from numpyvae.pairs.optimizers import Adam, adam_update
+from numpyvae.training.fused import kernels as fused_kernels
+from numpyvae.training.fused import parallel
+from numpyvae.training.fused.step import FusedStep, fits
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Workers
 
 # Seven layers, each of whose sums is rounded by 16 eps at most (see differences.py).
 ROUNDING = 7 * 16 * float(np.finfo(np.float32).eps)
@@ -54,7 +57,7 @@ def at_random(rng: np.random.Generator, *args: Any, **more: Any) -> VAE:
 # ---- The product ---------------------------------------------------------------------
 
 
-# Either side of what blas.py does in two halves, or the other way round.
+# Either side of what kernels/blas.py does in two halves, or the other way round.
 SIZES = st.tuples(*[st.integers(1, 40)] * 3) | st.sampled_from(
     [(10, 50, 201), (10, 784, 200), (60, 70, 500), (64, 200, 157), (65, 200, 157)]
 )
@@ -185,7 +188,7 @@ def test_it_draws_what_others_draw(
     Whether NumPy's normals are to be found or, as on Windows, not.
     """
     if not normals:
-        monkeypatch.setattr("numpyvae.fused.find_normals", lambda: 0)
+        monkeypatch.setattr("numpyvae.training.fused.step.find_normals", lambda: 0)
     grey = np.random.default_rng(2).integers(0, 256, (30, 1, pixels)).astype(np.uint8)
     batches = Batches(grey, how, np.random.default_rng(3))
     model = VAE(pixels, [7], 3)
@@ -365,7 +368,7 @@ def test_training_is_the_same_with_it_and_without(
 ) -> None:
     """Adam's step has the size of lr whatever the gradient's: 10 lr are at stake."""
     told, params = steps(VAE(48, [16], 3), warmup=warmup)
-    monkeypatch.setattr("numpyvae.fused.find_gemm", lambda: None)
+    monkeypatch.setattr("numpyvae.training.fused.step.find_gemm", lambda: None)
     plainly_told, plain = steps(VAE(48, [16], 3), warmup=warmup)
     np.testing.assert_allclose(told, plainly_told, rtol=1e-4, atol=1e-4)
     assert np.median(np.abs(params - plain)) < 1e-6

@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from own_parts import OWN_PARTS
 
-from numpyvae import VAE, blas, evaluate, fused_likelihood
-from numpyvae.evaluate import SAMPLED, likelihood
-from numpyvae.fused_likelihood import FusedLikelihood, fits
-from numpyvae.pixels import active_pixels
-from numpyvae.workers import Workers
+from numpyvae import VAE
+from numpyvae.kernels import blas
+from numpyvae.kernels.active_pixels import active_pixels
+from numpyvae.training import evaluate
+from numpyvae.training.evaluate import SAMPLED, likelihood
+from numpyvae.training.fused import likelihood as fused_likelihood
+from numpyvae.training.fused.likelihood import FusedLikelihood, fits
+from numpyvae.training.workers import Workers
 
 # A loss adds up to 1,200 terms, each of at most a few nats, through seven layers.
 ROUNDING = 7 * 16 * float(np.finfo(np.float32).eps)

@@ -21,7 +21,7 @@ from differences import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpyvae import gaussian
+from numpyvae.pairs import gaussian
 
 FLOATS = (np.float32, np.float64)
 SAMPLES = 100_000

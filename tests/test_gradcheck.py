@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpyvae import gradcheck, kernels
+from numpyvae import gradcheck
+from numpyvae.checking.gradcheck import check
 from numpyvae.errors import ArgumentError, expect_function
-from numpyvae.gaussian import kl_backward, kl_forward
-from numpyvae.gradcheck import check
-from numpyvae.ops import dense_backward, dense_forward
+from numpyvae.kernels import dense as kernels
+from numpyvae.pairs.dense import dense_backward, dense_forward
+from numpyvae.pairs.gaussian import kl_backward, kl_forward
 
 RNG = np.random.default_rng(0)
 X, W, B = (

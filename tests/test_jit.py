@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-import numpyvae.jit
-from numpyvae.jit import jit
+import numpyvae.kernels.jit
+from numpyvae.kernels.jit import jit
 
 
 def test_without_a_cache_directory_it_compiles_anew(
@@ -22,13 +22,15 @@ def test_without_a_cache_directory_it_compiles_anew(
     def twice(x: float) -> float:
         return 2 * x
 
-    monkeypatch.setattr("numpyvae.jit._Cache", no_place)
+    monkeypatch.setattr("numpyvae.kernels.jit._Cache", no_place)
     assert jit(twice)(21.0) == 42
 
 
 def test_what_numba_raises_is_what_is_caught(tmp_path: Path) -> None:
     """A function that has no file has no cache directory: numba's own RuntimeError."""
-    code = "from numpyvae.jit import jit; print(jit(eval('lambda x: x + 1'))(1))"
+    code = (
+        "from numpyvae.kernels.jit import jit; print(jit(eval('lambda x: x + 1'))(1))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
@@ -49,7 +51,7 @@ class Package:
         self.folder.mkdir()
         self.write("__init__.py", "")
         for name in ("jit.py", "signals.py"):
-            ours = Path(numpyvae.jit.__file__).with_name(name)
+            ours = Path(numpyvae.kernels.jit.__file__).with_name(name)
             self.write(name, ours.read_text("utf-8"))
         self.write("two.py", CALLER)
         self.body("2 * x")

@@ -22,9 +22,11 @@ from differences import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpyvae import kernels, likelihoods, ops
-from numpyvae.ops import ACTIVATIONS
-from numpyvae.pixels import ActivePixels, active_pixels
+from numpyvae.kernels import dense as kernels
+from numpyvae.kernels.active_pixels import ActivePixels, active_pixels
+from numpyvae.pairs import dense as ops
+from numpyvae.pairs import likelihoods
+from numpyvae.pairs.dense import ACTIVATIONS
 
 FLOATS = (np.float32, np.float64)
 # The kernels take 8 rows and 64 pixels at a time: below, at and beyond these.

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from differences import CENTRAL, COMPLEX, Array, Method, assert_close, assert_rounded
 
-from numpyvae import VAE, backends, conv_kernels
+from numpyvae import VAE
 from numpyvae.errors import ArgumentError
-from numpyvae.layers import Conv, ConvTranspose
-from numpyvae.networks import Network, decoder, encoder
-from numpyvae.ops import ACTIVATIONS
-from numpyvae.params import Parameters
-from numpyvae.workspace import Workspace, fresh
+from numpyvae.kernels import backends
+from numpyvae.kernels import conv as conv_kernels
+from numpyvae.model.layers import Conv, ConvTranspose
+from numpyvae.model.networks import Network, decoder, encoder
+from numpyvae.model.params import Parameters
+from numpyvae.model.workspace import Workspace, fresh
+from numpyvae.pairs.dense import ACTIVATIONS
 
 each_backend = pytest.mark.parametrize(
     "pairs", [backends.reference, backends.compiled], ids=["reference", "compiled"]

@@ -23,9 +23,10 @@ from differences import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpyvae import likelihoods
-from numpyvae.backends import reference
-from numpyvae.likelihoods import (
+from numpyvae.kernels.backends import reference
+from numpyvae.model.workspace import fresh
+from numpyvae.pairs import likelihoods
+from numpyvae.pairs.likelihoods import (
     LIKELIHOODS,
     Likelihood,
     bernoulli_backward,
@@ -36,7 +37,6 @@ from numpyvae.likelihoods import (
     isotropic_backward,
     isotropic_forward,
 )
-from numpyvae.workspace import fresh
 
 FLOATS = (np.float32, np.float64)
 

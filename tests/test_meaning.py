@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from meaning import Array, Code
 
-from numpyvae.backends import compiled, reference
+from numpyvae.kernels.backends import compiled, reference
 
 pytestmark = pytest.mark.slow("Monte Carlo")
 

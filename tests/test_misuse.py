@@ -24,9 +24,9 @@ from numpyvae import (
 from numpyvae.datasets import load
 from numpyvae.datasets.idx import read_idx
 from numpyvae.errors import ArgumentError, DataError
-from numpyvae.evaluate import evaluate
-from numpyvae.objectives import Elbo
-from numpyvae.workers import Workers
+from numpyvae.pairs.objectives import Elbo
+from numpyvae.training.evaluate import evaluate
+from numpyvae.training.workers import Workers
 
 DATA = tiny(train=9, test=4)
 MODEL = VAE(48, (4,), 2)

@@ -17,7 +17,7 @@ from mirror import (
     sha256,
 )
 
-from numpyvae import cli
+from numpyvae.cli import parser as cli
 from numpyvae.datasets import load_mnist, mnist
 from numpyvae.datasets.idx import find_file
 

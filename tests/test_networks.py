@@ -17,11 +17,11 @@ from differences import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpyvae import backends
-from numpyvae.networks import Network, mlp
-from numpyvae.ops import ACTIVATIONS
-from numpyvae.params import Parameters
-from numpyvae.workspace import Workspace, fresh
+from numpyvae.kernels import backends
+from numpyvae.model.networks import Network, mlp
+from numpyvae.model.params import Parameters
+from numpyvae.model.workspace import Workspace, fresh
+from numpyvae.pairs.dense import ACTIVATIONS
 
 # One, two and three layers; widths of 1 and 2, odd ones, no two alike in the last.
 WIDTHS = [(3, 2), (1, 1, 1), (5, 1, 3), (4, 7, 3, 6)]

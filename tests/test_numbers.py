@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from data import tiny, write_idx
 
-from numpyvae import VAE, Dataset, cli, train
-from numpyvae.checkpoint import load_checkpoint, save_checkpoint
+from numpyvae import VAE, Dataset, train
+from numpyvae.cli import parser as cli
 from numpyvae.datasets.binarize import BINARIZATIONS
 from numpyvae.errors import DivergedError
-from numpyvae.likelihoods import LIKELIHOODS
-from numpyvae.objectives import Elbo
-from numpyvae.posteriors import POSTERIORS
+from numpyvae.pairs.likelihoods import LIKELIHOODS
+from numpyvae.pairs.objectives import Elbo
+from numpyvae.pairs.posteriors import POSTERIORS
+from numpyvae.runs.checkpoint import load_checkpoint, save_checkpoint
 
 KINDS = [
     {"compiled": compiled, "dtype": dtype}
@@ -295,7 +296,7 @@ def test_commands_on_weights_of_any_size_serve_or_say_why_not(
             f"--latent 2 --epochs 1 --binarize none --posterior {posterior} "
             f"--likelihood {likelihood}"
         )
-        with patch("numpyvae.commands.training.draw"):
+        with patch("numpyvae.cli.commands.training.draw"):
             assert cli.main(train_it.split()) == 0
         arrays, state = load_checkpoint(folder)
         largest = np.finfo(np.float32).max

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from numpyvae import VAE
 from numpyvae.errors import ArgumentError
-from numpyvae.objectives import (
+from numpyvae.pairs.objectives import (
     Elbo,
     Iwae,
     elbo_backward,
@@ -31,7 +31,7 @@ from numpyvae.objectives import (
     iwae_backward,
     iwae_forward,
 )
-from numpyvae.posteriors import POSTERIORS
+from numpyvae.pairs.posteriors import POSTERIORS
 
 FLOATS = (np.float32, np.float64)
 LIMIT = 5  # standard errors

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from numpyvae.params import Parameters
+from numpyvae.model.params import Parameters
 
 SHAPES = {"a.0.W": (2, 3), "a.0.b": (3,), "b.0.W": (3, 1), "b.0.b": (1,)}
 SIZE = 6 + 3 + 3 + 1

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from numpyvae import VAE
-from numpyvae.objectives import ELBO
-from numpyvae.optim import Adam
-from numpyvae.pca import largest_angle, principal_axes, principal_plane
+from numpyvae.analysis.pca import largest_angle, principal_axes, principal_plane
+from numpyvae.pairs.objectives import ELBO
+from numpyvae.pairs.optimizers import Adam
 
 
 @pytest.mark.parametrize("latent", [3, 5])

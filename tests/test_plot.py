@@ -15,9 +15,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from numpyvae import VAE, cli, figures
-from numpyvae.commands.pictures import Scene
-from numpyvae.commands.plot import (
+from numpyvae import VAE, figures
+from numpyvae.cli import parser as cli
+from numpyvae.cli.commands.pictures import Scene
+from numpyvae.cli.commands.plot import (
     COLUMNS,
     FRAMES,
     HARMONICS,
@@ -27,8 +28,8 @@ from numpyvae.commands.plot import (
     pairs_apart,
     smooth_loop,
 )  # fmt: skip
-from numpyvae.posteriors import POSTERIORS
-from numpyvae.runs import Run
+from numpyvae.pairs.posteriors import POSTERIORS
+from numpyvae.runs.run import Run
 
 Capsys = pytest.CaptureFixture[str]
 Trained = Callable[[str], Path]

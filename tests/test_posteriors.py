@@ -24,8 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from meaning import score
 
-from numpyvae.backends import reference
-from numpyvae.posteriors import POSTERIORS, Code, Posterior
+from numpyvae.kernels.backends import reference
+from numpyvae.pairs.posteriors import POSTERIORS, Code, Posterior
 
 SAMPLES, LATENT = 100_000, 3
 LIMIT, POWER = 5, 20  # standard errors: the real code, a planted fault

@@ -12,7 +12,7 @@ import ppca
 import pytest
 from ppca import Array, Decoder, wrong
 
-from numpyvae.backends import compiled, reference
+from numpyvae.kernels.backends import compiled, reference
 
 pytestmark = pytest.mark.slow("trains to the maximum")
 

@@ -19,10 +19,10 @@ from data import tiny
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from numpyvae import VAE, train
-from numpyvae.process import Held, serial_blas
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.workers import Workers
+from numpyvae.training.process import Held, serial_blas
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Workers
 
 HIDDEN = [784, 400]  # on two threads, OpenBLAS gives their product other bits
 needs_fork = pytest.mark.skipif(

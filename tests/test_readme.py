@@ -9,7 +9,7 @@ import pytest
 from data import tiny
 
 import numpyvae
-from numpyvae import cli
+from numpyvae.cli import parser as cli
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -15,7 +15,9 @@ from reliability.power import power_cuts
 from reliability.twins import RESUMED, pair
 from reliability.write_faults import full_disk, write_faults
 
-from numpyvae import checkpoint, files, runs
+from numpyvae import files
+from numpyvae.runs import checkpoint
+from numpyvae.runs import run as runs
 
 pytestmark = pytest.mark.slow("kills, damages, fills disks, in many processes")
 unix = pytest.mark.skipif(

@@ -12,14 +12,15 @@ import pytest
 from data import tiny
 from reliability.kills import BEGIN, history, last_epoch, outcome, start
 
-from numpyvae import VAE, cli
-from numpyvae.checkpoint import NAME, PREVIOUS, load_checkpoint
-from numpyvae.commands import training
-from numpyvae.commands.training import Due
-from numpyvae.runs import Run
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.workers import Workers
+from numpyvae import VAE
+from numpyvae.cli import parser as cli
+from numpyvae.cli.commands import training
+from numpyvae.cli.commands.training import Due
+from numpyvae.runs.checkpoint import NAME, PREVIOUS, load_checkpoint
+from numpyvae.runs.run import Run
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Workers
 
 DATA, EPOCHS, BATCHES = tiny(), 3, 5  # of 64 images, the last of 44
 SMALL = "--hidden 9 --lr 0.01 --seed 4"

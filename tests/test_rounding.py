@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpyvae.conv import convolve, convolve_transposed
-from numpyvae.rounding import EPS, Tracked, bilinear
+from numpyvae.checking.rounding import EPS, Tracked, bilinear
+from numpyvae.pairs.conv import convolve, convolve_transposed
 
 getcontext().prec = 60
 

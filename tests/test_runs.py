@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from data import tiny, write_idx
 
-from numpyvae import VAE, cli, load_idx, train
-from numpyvae.commands.training import Due
+from numpyvae import VAE, load_idx, train
+from numpyvae.cli import parser as cli
+from numpyvae.cli.commands.training import Due
 from numpyvae.errors import ArgumentError, RunError
-from numpyvae.runs import Run
-from numpyvae.settings import Settings
-from numpyvae.train import EpochRecord, Trainer
-from numpyvae.workers import Workers
+from numpyvae.runs.run import Run
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import EpochRecord, Trainer
+from numpyvae.training.workers import Workers
 
 COLUMNS = [
     "epoch", "train_recon", "train_kl", "train_elbo",

@@ -13,13 +13,13 @@ from data import TEST, TRAIN, numbered, numbers, tiny
 
 from numpyvae import VAE, train
 from numpyvae.errors import ArgumentError
-from numpyvae.evaluate import evaluate
-from numpyvae.likelihoods import LIKELIHOODS
-from numpyvae.objectives import Elbo, Iwae
-from numpyvae.posteriors import POSTERIORS
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.workers import Workers
+from numpyvae.pairs.likelihoods import LIKELIHOODS
+from numpyvae.pairs.objectives import Elbo, Iwae
+from numpyvae.pairs.posteriors import POSTERIORS
+from numpyvae.training.evaluate import evaluate
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Workers
 
 DATA = tiny()
 CLEAN = numbered()

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 from bounds import HANG
 
-from numpyvae import jit, signals
+from numpyvae import signals
+from numpyvae.kernels import jit
 
 
 @pytest.fixture(autouse=True)
@@ -169,12 +170,12 @@ def test_ctrl_c_after_all_is_done_changes_nothing() -> None:
 def test_a_library_sets_no_handlers_and_imports_what_is_asked_for() -> None:
     code = (
         "import signal, sys, numpyvae; print('numpy' in sys.modules); "
-        "import numpyvae.train; from numpyvae import *; "
-        "print(train is numpyvae.train, train.__name__, gradcheck.__name__, VAE); "
+        "import numpyvae.training.trainer; from numpyvae import *; "
+        "print(train is numpyvae.training.trainer, train.__name__, gradcheck.__name__, VAE); "
         "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
     )
-    lines = ["False", "True train gradcheck <class 'numpyvae.models.VAE'>", "True"]
+    lines = ["False", "True train gradcheck <class 'numpyvae.model.vae.VAE'>", "True"]
     assert run.stdout.splitlines() == lines, run.stderr

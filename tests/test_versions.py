@@ -15,14 +15,16 @@ import pytest
 from data import tiny
 from reliability.kills import BEGIN, outcome
 
-from numpyvae import VAE, __version__, cli, runs
-from numpyvae.blas import find_gemm
-from numpyvae.checkpoint import load_checkpoint
-from numpyvae.runs import Run
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.versions import differences, versions
-from numpyvae.workers import Workers
+from numpyvae import VAE, __version__
+from numpyvae.cli import parser as cli
+from numpyvae.kernels.blas import find_gemm
+from numpyvae.runs import run as runs
+from numpyvae.runs.checkpoint import load_checkpoint
+from numpyvae.runs.run import Run
+from numpyvae.runs.versions import differences, versions
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Workers
 
 TRAIN = f"{BEGIN} --hidden 9 --lr 0.01 --seed 4 --epochs 1 --out r"
 

@@ -10,10 +10,10 @@ from data import tiny
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from numpyvae import VAE
-from numpyvae.process import SWITCH_SECONDS
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.workers import Pace, Workers, available_cores
+from numpyvae.training.process import SWITCH_SECONDS
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Pace, Workers, available_cores
 
 
 def blas_threads() -> set[int]:

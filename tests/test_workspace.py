@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numpyvae.workspace import Workspace, fresh
+from numpyvae.model.workspace import Workspace, fresh
 
 
 def test_fresh_never_uses_memory_again() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import expect_whole
-from ..jit import jit
+from ..kernels.jit import jit
 from .dataset import Dataset
 
 Floats = NDArray[np.float64]

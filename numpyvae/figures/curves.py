@@ -8,18 +8,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, expect_numbers, expect_unmasked
-from .style import (
-    CURVES,
-    GREY,
-    MARGIN,
-    TICK,
-    WIDTH,
-    number,
-    page,
-    panel,
-    save,
-    write,
-)
+from .style import CURVES, GREY, MARGIN, TICK, WIDTH, number, page, panel, save, write
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:

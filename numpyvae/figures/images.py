@@ -30,7 +30,7 @@ from .style import (
     panel,
     save,
     write,
-)  # fmt: skip
+)
 
 BLACK_INK = LinearSegmentedColormap.from_list("black ink", [PAPER, INK])
 BLUE, RED = CURVES[1][2], CURVES[2][2]

@@ -16,7 +16,7 @@ from typing import Any
 
 from numpyvae.datasets import load
 from numpyvae.datasets.mnist import ENVIRONMENT
-from numpyvae.workers import available_cores
+from numpyvae.training.workers import available_cores
 
 from . import machine
 from .numbers import bar_table, judged, time_table

@@ -8,7 +8,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-from numpyvae.workers import available_cores
+from numpyvae.training.workers import available_cores
 
 
 def cpu_model() -> str:

@@ -9,13 +9,13 @@ from threadpoolctl import threadpool_limits
 
 from numpyvae import VAE, Dataset
 from numpyvae.datasets.binarize import Batches
-from numpyvae.evaluate import likelihood
-from numpyvae.fused import FusedStep
-from numpyvae.objectives import ELBO
-from numpyvae.optim import Adam
-from numpyvae.settings import Settings
-from numpyvae.train import SHARDS, Trainer
-from numpyvae.workers import Workers
+from numpyvae.pairs.objectives import ELBO
+from numpyvae.pairs.optimizers import Adam
+from numpyvae.training.evaluate import likelihood
+from numpyvae.training.fused.step import FusedStep
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import SHARDS, Trainer
+from numpyvae.training.workers import Workers
 
 from .spec import Floats, Spec, Weights, timed
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from numpyvae.cli import main
-from numpyvae.train import Trainer
+from numpyvae.cli.parser import main
+from numpyvae.training.trainer import Trainer
 
 epochs: list[dict[str, float]] = []
 evaluate, run_epoch = Trainer.evaluate, Trainer.run_epoch

@@ -6,14 +6,14 @@ ORACLE = "test_combinations.py::test_the_loss_is_what_the_densities_say"
 SLOPE = "test_combinations.py::test_the_reference_gradient_is_the_slope"
 MEANS = "test_combinations.py::test_decode_gives_the_pixel_means"
 MOMENTS = "test_combinations.py::test_encode_gives_the_posteriors_mean_and_deviations"
-LABELS = "test_pixels.py::test_labels_come_behind_the_pixels"
+LABELS = "test_active_pixels.py::test_labels_come_behind_the_pixels"
 CLOSED = 'if objective.kl == "closed":\n            '
 CB = "nll = (positive + np.log(share) - x * logits).sum(axis=1)"
 
 SAMPLES = (
     Fault(
         "1/K not differentiated",
-        "objectives.py",
+        "pairs/objectives.py",
         {"dloss[:, None] / samples": "dloss[:, None]"},
         "a mean over samples printed, their sum differentiated",
         seen="mean",
@@ -21,7 +21,7 @@ SAMPLES = (
     ),
     Fault(
         "ELBO a sum over samples",
-        "objectives.py",
+        "pairs/objectives.py",
         {
             "(recon + beta * kl).sum(axis=1) / recon.shape[1]": (
                 "(recon + beta * kl).sum(axis=1)"
@@ -34,7 +34,7 @@ SAMPLES = (
     ),
     Fault(
         "IWAE weighs all samples alike",
-        "objectives.py",
+        "pairs/objectives.py",
         {
             "drecon = dloss[:, None] * shares": (
                 "drecon = dloss[:, None] / shares.shape[1] + 0 * shares"
@@ -45,21 +45,21 @@ SAMPLES = (
     ),
     Fault(
         "shares not normalised",
-        "objectives.py",
+        "pairs/objectives.py",
         {"weights / total[:, None]": "weights"},
         "exp without its sum: the softmax left unfinished",
         tests=SLOPE,
     ),
     Fault(
         "log K missing from the bound",
-        "objectives.py",
+        "pairs/objectives.py",
         {"log(recon.shape[1])": "log(1)"},
         "a constant without a gradient",
         tests=ORACLE,
     ),
     Fault(
         "IWAE a mean of logs",
-        "objectives.py",
+        "pairs/objectives.py",
         {
             " - np.log(total) - peak[:, 0]": " * 0 - logs.mean(axis=1)",
             "weights / total[:, None]": "0 * weights + 1 / weights.shape[1]",
@@ -69,21 +69,21 @@ SAMPLES = (
     ),
     Fault(
         "importance weights underflow",
-        "objectives.py",
+        "pairs/objectives.py",
         {"peak = logs.real.max(axis=1)[:, None]": "peak = np.zeros((len(logs), 1))"},
         "exp(-100) is 0 in float32, and its log no number",
         tests="test_combinations.py::test_an_unlikely_image_has_a_finite_bound",
     ),
     Fault(
         "codes sample by sample",
-        "models.py",
+        "model/vae.py",
         {"np.repeat(hs[-1], K, axis=0)": "np.tile(hs[-1], (K, 1))"},
         "K copies of the batch, where eps and images go image by image",
         tests=ORACLE,
     ),
     Fault(
         "dh gathered sample by sample",
-        "models.py",
+        "model/vae.py",
         {
             "dh.reshape(len(hs[-1]), -1, q.outputs).sum(axis=1)": (
                 "dh.reshape(-1, len(hs[-1]), q.outputs).sum(axis=0)"
@@ -94,21 +94,21 @@ SAMPLES = (
     ),
     Fault(
         "dh of the first sample",
-        "models.py",
+        "model/vae.py",
         {"q.outputs).sum(axis=1)": "q.outputs)[:, 0]"},
         "K = 1 hides it",
         tests=SLOPE,
     ),
     Fault(
         "dh a mean over samples",
-        "models.py",
+        "model/vae.py",
         {"q.outputs).sum(axis=1)": "q.outputs).mean(axis=1)"},
         "1/K taken twice for the encoder",
         tests=SLOPE,
     ),
     Fault(
         "closed KL where the sampled one is asked for",
-        "models.py",
+        "model/vae.py",
         {
             f"{CLOSED}kl =": "if True:\n            kl =",
             f"{CLOSED}dmu_kl": "if True:\n            dmu_kl",
@@ -118,21 +118,21 @@ SAMPLES = (
     ),
     Fault(
         "sampled KL never reaches z",
-        "models.py",
+        "model/vae.py",
         {"q.backward(dz + dz_kl, eps": "q.backward(dz, eps"},
         "log p(z) taken for a constant",
         tests=SLOPE,
     ),
     Fault(
         "sampled KL never reaches the spread",
-        "models.py",
+        "model/vae.py",
         {"dspread + q.logdet_backward(dlogdet, code)": "dspread"},
         "nothing keeps sigma from 0",
         tests=SLOPE,
     ),
     Fault(
         "printed sums count every sample",
-        "models.py",
+        "model/vae.py",
         {"return len(self.loss) / max(1, len(self.recon))": "return 1.0"},
         "K times the nats in the log only",
         seen="mean",
@@ -140,13 +140,13 @@ SAMPLES = (
     ),
     Fault(
         "repeated lists sample by sample",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"np.repeat(x.starts[:-1], count)": "np.tile(x.starts[:-1], count)"},
         "the order of np.tile, with the sizes of np.repeat",
     ),
     Fault(
         "a list's rows begin where the batch's do",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"starts - starts[0], x.width": "starts, x.width"},
         "right for the first image",
     ),
@@ -155,7 +155,7 @@ SAMPLES = (
 POSTERIORS = (
     Fault(
         "log det with the wrong sign",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             "sum(axis=1) / 2 - logdet": "sum(axis=1) / 2 + logdet",
             "dkl[:, None] * z, -dkl": "dkl[:, None] * z, dkl",
@@ -165,14 +165,14 @@ POSTERIORS = (
     ),
     Fault(
         "log q without its square",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"(z * z - eps * eps).sum": "(z * z).sum"},
         "eps has no gradient; Z/2 nats too much",
         tests=ORACLE,
     ),
     Fault(
         "log det of sigma squared",
-        "posteriors.py",
+        "pairs/posteriors.py",
         {
             "code.spread.sum(axis=1) / 2": "code.spread.sum(axis=1)",
             "dlogdet[:, None] / 2": "dlogdet[:, None]",
@@ -182,14 +182,14 @@ POSTERIORS = (
     ),
     Fault(
         "log det of all entries",
-        "posteriors.py",
+        "pairs/posteriors.py",
         {"code.spread[:, : self.latent].sum(axis=1)": "code.spread.sum(axis=1)"},
         "what lies below the diagonal has no part in it",
         tests=ORACLE,
     ),
     Fault(
         "Cholesky diagonal without exp",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             "np.exp(entries[:, :Z])": "entries[:, :Z]",
             "dL[:, i, i] * L[:, i, i]": "dL[:, i, i]",
@@ -199,14 +199,14 @@ POSTERIORS = (
     ),
     Fault(
         "Cholesky diagonal differentiated to 1",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"dL[:, i, i] * L[:, i, i]": "dL[:, i, i]"},
         "exp's own derivative forgotten",
         tests=SLOPE,
     ),
     Fault(
         "covariance L^T L",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             "(L @ eps[:, :, None])[:, :, 0]": "(eps[:, None, :] @ L)[:, 0]",
             "dz[:, :, None] * eps[:, None, :]": "eps[:, :, None] * dz[:, None, :]",
@@ -216,28 +216,28 @@ POSTERIORS = (
     ),
     Fault(
         "L transposed backward",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"dz[:, :, None] * eps[:, None, :]": "eps[:, :, None] * dz[:, None, :]"},
         "an outer product the wrong way round",
         tests=SLOPE,
     ),
     Fault(
         "full KL with log det of the covariance",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"squares / 2 - np.log(": "squares / 2 - 2 * np.log("},
         "the half lost on one term",
         tests=SLOPE,
     ),
     Fault(
         "full KL of the prior is Z/2",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"(L * L).sum(axis=(1, 2)) - mu.shape[1]": "(L * L).sum(axis=(1, 2))"},
         "the -Z dropped, since it has no gradient",
         tests=ORACLE,
     ),
     Fault(
         "deviations are the diagonal of L",
-        "posteriors.py",
+        "pairs/posteriors.py",
         {
             "np.sqrt((code.scale * code.scale).sum(axis=2))": (
                 "np.diagonal(code.scale, axis1=1, axis2=2)"
@@ -248,7 +248,7 @@ POSTERIORS = (
     ),
     Fault(
         "deviations of columns",
-        "posteriors.py",
+        "pairs/posteriors.py",
         {
             "(code.scale * code.scale).sum(axis=2)": (
                 "(code.scale * code.scale).sum(axis=1)"
@@ -259,14 +259,14 @@ POSTERIORS = (
     ),
     Fault(
         "shared variance's gradient a mean",
-        "posteriors.py",
+        "pairs/posteriors.py",
         {"dspread.sum(axis=0)": "dspread.mean(axis=0)"},
         "1/B taken a second time, for what all images share",
         tests=SLOPE,
     ),
     Fault(
         "fixed variance 1/2",
-        "posteriors.py",
+        "pairs/posteriors.py",
         {"np.log(0.25)": "np.log(0.5)"},
         "sigma or sigma squared? The gradients agree",
         seen="sigma",
@@ -277,7 +277,7 @@ POSTERIORS = (
 LIKELIHOODS = (
     Fault(
         "one pixel's log sigma",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {
             "+ x.shape[1] * (logvar + LOG_2PI)": "+ (logvar + LOG_2PI)",
             "dnll * (x.shape[1] - squares": "dnll * (1 - squares",
@@ -287,35 +287,35 @@ LIKELIHOODS = (
     ),
     Fault(
         "squared error without log 2 pi",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"x.shape[1] * (logvar + LOG_2PI)": "x.shape[1] * logvar"},
         "784 times 0.92 nats: no number of ours would compare with anyone's",
         tests=ORACLE,
     ),
     Fault(
         "D forgotten in dlogvar",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"dnll * (x.shape[1] - squares": "dnll * (1 - squares"},
         "one pixel's derivative for the image's",
         tests=SLOPE,
     ),
     Fault(
         "learned sigma accumulated",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"grads[name][...] = dlogvar": "grads[name][...] += dlogvar"},
         "an autograd's habit, and nobody calls zero_grad",
         tests="test_combinations.py::test_gradients_of_shards_add_up",
     ),
     Fault(
         "learned sigma never trained",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"grads[name][...] = dlogvar": "grads[name][...] = 0"},
         "a parameter nobody registered",
         tests=SLOPE,
     ),
     Fault(
         "Bernoulli for the continuous one",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {
             CB: CB.replace("positive + np.log(share)", 'activate(logits, "softplus")'),
             "return nll, continuous_bernoulli_mean(logits)": (
@@ -327,21 +327,21 @@ LIKELIHOODS = (
     ),
     Fault(
         "sigmoid for the continuous mean",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"return continuous_bernoulli_mean(out)": 'return activate(out, "sigmoid")'},
         "what is drawn is darker and brighter than what was learned",
         tests=MEANS,
     ),
     Fault(
         "continuous mean without its series",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"np.abs(t.real) < 1 / 4": "np.abs(t.real) < 1e-15"},
         "1/l minus 1/l: no digits left at grey",
         tests="test_combinations.py::test_a_faint_logit_keeps_its_digits",
     ),
     Fault(
         "log sigma drawn for the mean",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"return out[:, ::2]": "return out[:, 1::2]"},
         "two interleaved columns, for the user only",
         tests=MEANS,
@@ -351,28 +351,28 @@ LIKELIHOODS = (
 GIVEN = (
     Fault(
         "labels of samples tiled",
-        "models.py",
+        "model/vae.py",
         {"one_hot(np.repeat(labels, K)": "one_hot(np.tile(labels, K)"},
         "K copies of the batch's labels, where codes go image by image",
         tests=ORACLE,
     ),
     Fault(
         "decoder never sees the label",
-        "models.py",
+        "model/vae.py",
         {"np.hstack([z, ys])": "np.hstack([z, 0 * ys])"},
         "a conditional encoder alone: samples ignore what is asked for",
         tests=ORACLE,
     ),
     Fault(
         "label before the code",
-        "models.py",
+        "model/vae.py",
         {"np.hstack([z, ys])": "np.hstack([ys, z])"},
         "dz cut from the wrong end",
         tests=SLOPE,
     ),
     Fault(
         "label drawn before the code",
-        "models.py",
+        "model/vae.py",
         {
             "np.hstack([z, one_hot(labels, self.classes, z.dtype)])": (
                 "np.hstack([one_hot(labels, self.classes, z.dtype), z])"
@@ -383,7 +383,7 @@ GIVEN = (
     ),
     Fault(
         "labels as numbers",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {
             "np.eye(classes)[labels]": (
                 "np.repeat(labels[:, None] / classes, classes, axis=1)"
@@ -394,14 +394,14 @@ GIVEN = (
     ),
     Fault(
         "a listed label is a pixel",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"x.width + labels": "labels"},
         "the first ten pixels of MNIST are black, which hides it",
         tests=LABELS,
     ),
     Fault(
         "labels in the next image's list",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {
             "columns = np.insert(x.columns, ends,": (
                 "columns = np.insert(x.columns, np.append(ends[1:], ends[-1:]),"
@@ -412,7 +412,7 @@ GIVEN = (
     ),
     Fault(
         "encoder sees the clean image",
-        "models.py",
+        "model/vae.py",
         {"append(x if seen is None else seen,": "append(x,"},
         "nothing to restore",
         tests="test_combinations.py::"

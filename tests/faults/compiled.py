@@ -6,38 +6,38 @@ DENSE = "test_kernels.py::test_dense_is_the_reference"
 WEIGHTS = "test_kernels.py::test_no_images_have_zero_gradients"
 BERNOULLI = "test_kernels.py::test_bernoulli_is_the_reference"
 LISTS = "test_kernels.py::test_active_pixels_lists_the_set_pixels"
-PIXELS = "test_pixels.py::test_a_pixels_images_are_those_where_it_is_active"
+PIXELS = "test_active_pixels.py::test_a_pixels_images_are_those_where_it_is_active"
 MANY = "test_kernels.py::test_active_pixels_of_empty_and_full_images"
 ENDS = "test_kernels.py::test_dense_at_the_ends_of_the_line"
-FILE = "kernels.py"
+FILE = "kernels/dense.py"
 
 ROW = "        total += _list_row(images[rows[i]], columns[total:])\n"
 
 LISTED = (
     Fault(
         "last pixel never active",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"for j in range(bits.shape[0]):": "for j in range(bits.shape[0] - 1):"},
         "off by one; MNIST's border is black, which hides it",
         tests=LISTS,
     ),
     Fault(
         "first pixel never active",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"for j in range(bits.shape[0]):": "for j in range(1, bits.shape[0]):"},
         "counted from 1; MNIST's border is black, which hides it",
         tests=LISTS,
     ),
     Fault(
         "pixel numbers in a uint8",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"np.empty(bits.size + 1, np.int32)": "np.empty(bits.size + 1, np.uint8)"},
         "the images' own dtype: pixel 256 is pixel 0",
         tests=MANY,
     ),
     Fault(
         "last image's list is empty",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {
             f"{ROW}    starts[rows.shape[0]] = total": (
                 f"{ROW}    starts[-1] = starts[-2]"
@@ -48,42 +48,42 @@ LISTED = (
     ),
     Fault(
         "last pixel's images not counted",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"range(1, image_starts.shape[0])": "range(1, image_starts.shape[0] - 1)"},
         "a running sum that stops one early",
         tests=PIXELS,
     ),
     Fault(
         "last row of the tail lost",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"while a < stop:": "while a < stop - 1:"},
         "eight rows a pass, then the rest but one",
         tests=DENSE,
     ),
     Fault(
         "the tail forgotten",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"while a < stop:": "while a < 0:"},
         "right whenever the count is a multiple of 8",
         tests=DENSE,
     ),
     Fault(
         "row 7 is row 6",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"table[picks[a + 7]]": "table[picks[a + 6]]"},
         "eight copies of a line, one not edited",
         tests=DENSE,
     ),
     Fault(
         "a row in two passes",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"a += 8": "a += 7"},
         "the step of an unrolled loop",
         tests=DENSE,
     ),
     Fault(
         "sums added to a stale buffer",
-        "pixels.py",
+        "kernels/active_pixels.py",
         {"total[:] = 0": "total[:] += 0"},
         "right with a new array of zeros, not with last step's",
         tests=DENSE,

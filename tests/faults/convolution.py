@@ -10,7 +10,7 @@ NETWORK = "test_layers.py::test_a_networks_gradients_are_the_slopes"
 LAYER = "test_layers.py::test_a_layers_gradients_are_the_slopes"
 BOUNDS = "test_layers.py::test_initial_values_fill_the_bounds_of_each_layers_fan_in"
 TABLES = "test_layers.py::test_the_tables_of_both_networks"
-REFERENCE, COMPILED = "conv.py", "conv_kernels.py"
+REFERENCE, COMPILED = "pairs/conv.py", "kernels/conv.py"
 
 FAULTS = (
     Fault(
@@ -173,7 +173,7 @@ FAULTS = (
     ),
     Fault(
         "images column by column",
-        "layers.py",
+        "model/layers.py",
         {
             "        x = x.reshape(len(x), *self.image)\n": (
                 "        H, V, C = self.image\n"
@@ -185,7 +185,7 @@ FAULTS = (
     ),
     Fault(
         "maps before pixels",
-        "layers.py",
+        "model/layers.py",
         {
             "return y.reshape(len(y), math.prod(self.output()))": (
                 "return y.transpose(0, 3, 1, 2).reshape(len(y), -1)"
@@ -196,34 +196,34 @@ FAULTS = (
     ),
     Fault(
         "no output padding for odd images",
-        "layers.py",
+        "model/layers.py",
         {"        return height\n": "        return 0\n"},
         "the decoder's image a pixel short",
         tests=LAYER,
     ),
     Fault(
         "image of odd width refused to nobody",
-        "layers.py",
+        "model/layers.py",
         {"if height != width:": "if False:"},
         "6 by 9 pixels: the width's padding taken from the height",
     ),
     Fault(
         "fan-in of the transpose counts all entries",
-        "layers.py",
+        "model/layers.py",
         {"self.maps[2] * (KERNEL / STRIDE) ** 2": "self.maps[2] * KERNEL**2"},
         "a pixel meets one in four",
         tests=BOUNDS,
     ),
     Fault(
         "fan-in without channels",
-        "layers.py",
+        "model/layers.py",
         {"return KERNEL * KERNEL * self.image[2]": "return KERNEL * KERNEL"},
         "the first layer has one, which hides it",
         tests=BOUNDS,
     ),
     Fault(
         "maps share a buffer",
-        "layers.py",
+        "model/layers.py",
         {"array(self.name, (len(x), *self.output())": (
             'array("maps", (len(x), *self.output())'
         )},
@@ -233,14 +233,14 @@ FAULTS = (
     ),
     Fault(
         "image through the activation",
-        "networks.py",
+        "model/networks.py",
         {'act = "identity" if first else activation': "act = activation"},
         "every layer alike: logits can't be negative",
         tests=TABLES,
     ),
     Fault(
         "no activation before the maps",
-        "networks.py",
+        "model/networks.py",
         {", activation, last=activation)": ", activation)"},
         "two linear layers in a row",
         tests=TABLES,

@@ -25,7 +25,7 @@ def from_p(p: str, q: str) -> dict[str, str]:
 MEANING = (
     Fault(
         "sigma = exp(logvar)",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             "np.exp(logvar / 2)": "np.exp(logvar)",
             "return dsigma * sigma / 2": "return dsigma * sigma",
@@ -35,7 +35,7 @@ MEANING = (
     ),
     Fault(
         "one eps for the whole batch",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             "return mu + sigma * eps": "return mu + sigma * eps[:1]",
             "dz, dz * eps": "dz, dz * eps[:1]",
@@ -44,7 +44,7 @@ MEANING = (
     ),
     Fault(
         "KL twice too large",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             KL: KL.removesuffix(" / 2"),
             DKL: "return 2 * dkl[:, None] * mu, dkl[:, None] * np.expm1(logvar)",
@@ -53,7 +53,7 @@ MEANING = (
     ),
     Fault(
         "KL with the opposite sign",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             KL: KL.replace("return ", "return -"),
             DKL: "return -dkl[:, None] * mu, -dkl[:, None] * np.expm1(logvar) / 2",
@@ -63,7 +63,7 @@ MEANING = (
     ),
     Fault(
         "KL divided by Z",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             KL: KL.replace("sum", "mean"),
             DKL: "dkl = dkl / mu.shape[1]\n    " + DKL,
@@ -73,7 +73,7 @@ MEANING = (
     ),
     Fault(
         "KL reads logvar as log sigma",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             KL: "return (mu * mu + np.expm1(2 * logvar) - 2 * logvar).sum(axis=1) / 2",
             DKL: "return dkl[:, None] * mu, dkl[:, None] * np.expm1(2 * logvar)",
@@ -83,20 +83,20 @@ MEANING = (
     ),
     Fault(
         "KL of the prior is Z/2",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {KL: KL.replace("expm1", "exp")},
         "the -1 dropped, since it has no gradient",
     ),
     Fault(
         "Bernoulli a mean over pixels",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {NLL: NLL.replace("sum", "mean"), DLOGITS: DLOGITS + " / x.shape[1]"},
         "KL then weighs 784 times too much: many issue threads",
         seen="mean",
     ),
     Fault(
         "half the cross-entropy",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {
             NLL: '(x * (activate(logits, "softplus") - logits)).sum(axis=1)',
             DLOGITS: "return dnll[:, None] * (x * (p - 1))",
@@ -105,13 +105,13 @@ MEANING = (
     ),
     Fault(
         "Gaussian without log 2 pi",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"+ logvar + LOG_2PI": "+ logvar"},
         "a constant 'that has no gradient', in a number that is printed",
     ),
     Fault(
         "Gaussian reads logvar as log sigma",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {
             "np.exp(-logvar) + logvar +": "np.exp(-2 * logvar) + 2 * logvar +",
             "dmean = -dnll[:, None] * residual": (
@@ -126,13 +126,13 @@ MEANING = (
     ),
     Fault(
         "last layer through the activation",
-        "networks.py",
+        "model/networks.py",
         {"(len(widths) - 2) + [last]": "(len(widths) - 2) + [activation]"},
         "every layer alike: mu and logits can't be negative",
     ),
     Fault(
         "beta on the reconstruction as well",
-        "objectives.py",
+        "pairs/objectives.py",
         {
             "(recon + beta * kl).sum": "(beta * (recon + kl)).sum",
             "np.repeat(dloss[:, None]": "np.repeat(beta * dloss[:, None]",
@@ -143,48 +143,48 @@ MEANING = (
     ),
     Fault(
         "encode returns logvar",
-        "models.py",
+        "model/vae.py",
         {"code.mu, self.posterior.deviations(code)": "code.mu, code.spread"},
         "sigma or logvar? Swapped for the user only",
     ),
     Fault(
         "samples of a uniform z",
-        "models.py",
+        "model/vae.py",
         {"rng.standard_normal((count": "rng.random((count"},
         "np.random.rand for randn",
     ),
     Fault(
         "decode returns logits",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {'return activate(out, "sigmoid")': "return out"},
         "the sigmoid left to the loss, forgotten by whoever draws",
-        tests="test_models.py",
+        tests="test_vae.py",
     ),
 )
 
 NUMBERS = (
     Fault(
         "p clipped to [1e-15, 0.999]",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         from_p("np.clip(p, 1e-15, 0.999)", "1 - np.clip(p, 1e-15, 0.999)"),
         "a teaching library, to keep the log finite",
         seen="clip",
     ),
     Fault(
         "log(p + 1e-8)",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         from_p("p + 1e-8", "1 - p + 1e-8"),
         "the usual patch against NaN",
     ),
     Fault(
         "Bernoulli from probabilities",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         from_p("p", "1 - p"),
         "log 0 as soon as the decoder is sure",
     ),
     Fault(
         "sigmoid clipped",
-        "ops.py",
+        "pairs/dense.py",
         {
             "return np.where(a.real > 0, 1, e) / (1 + e)": (
                 "return np.clip(np.where(a.real > 0, 1, e) / (1 + e), 1e-7, 1 - 1e-7)"
@@ -194,7 +194,7 @@ NUMBERS = (
     ),
     Fault(
         "sigmoid overflows",
-        "ops.py",
+        "pairs/dense.py",
         {
             "np.where(a.real > 0, 1, e) / (1 + e)": "1 / (1 + np.exp(-a))",
         },
@@ -202,7 +202,7 @@ NUMBERS = (
     ),
     Fault(
         "softplus overflows",
-        "ops.py",
+        "pairs/dense.py",
         {
             "return np.where(a.real > 0, a, 0) + np.log1p(exp_minus_abs(a))": (
                 "return np.log1p(np.exp(a))"
@@ -212,55 +212,55 @@ NUMBERS = (
     ),
     Fault(
         "log(1 + e) for log1p",
-        "ops.py",
+        "pairs/dense.py",
         {"np.log1p(exp_minus_abs(a))": "np.log(1 + exp_minus_abs(a))"},
         "0 where 4e-18 was meant",
     ),
     Fault(
         "1 - exp for expm1 in softplus",
-        "ops.py",
+        "pairs/dense.py",
         {"return -np.expm1(-y)": "return 1 - np.exp(-y)"},
         "a slope of 0 where 4e-18 was meant",
     ),
     Fault(
         "exp - 1 for expm1 in the KL",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {KL: KL.replace("np.expm1(logvar)", "np.exp(logvar) - 1")},
         "no digits left near the prior",
     ),
     Fault(
         "relu swallows NaN",
-        "ops.py",
+        "pairs/dense.py",
         {"np.where(a.real <= 0, 0, a)": "np.where(a.real > 0, a, 0)"},
         "a diverged run goes on as if nothing were",
     ),
     Fault(
         "relu slope in float64",
-        "ops.py",
+        "pairs/dense.py",
         {"(y.real > 0).astype(y.dtype)": "(y.real > 0).astype(float)"},
         "a mask cast with the default dtype doubles the work behind it",
     ),
     Fault(
         "KL times a float64 scalar",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {KL: KL.replace("/ 2", "* np.float64(0.5)")},
         "NumPy 2: a float64 scalar upcasts a float32 array",
     ),
     Fault(
         "sum of recon in float32",
-        "models.py",
+        "model/vae.py",
         {"self.recon.sum(dtype=np.float64)": "self.recon.sum()"},
         "a test set's mean with 7 digits at most",
     ),
     Fault(
         "work array of another dtype",
-        "workspace.py",
+        "model/workspace.py",
         {" or array.dtype != dtype": ""},
         "a buffer looked up by name and size alone",
     ),
     Fault(
         "divergence test misses NaN",
-        "train.py",
+        "training/trainer.py",
         {
             f"if not math.isfinite(recon + kl):{RAISE}": (
                 f"if abs(recon + kl) == math.inf:{RAISE}"
@@ -270,7 +270,7 @@ NUMBERS = (
     ),
     Fault(
         "divergence told after the update",
-        "train.py",
+        "training/trainer.py",
         {
             f"{GUARD}\n{UPDATE}": f"{UPDATE}\n{GUARD}",
         },

@@ -5,19 +5,19 @@ from .fault import Fault
 DENSE = (
     Fault(
         "tanh slope without the square",
-        "ops.py",
+        "pairs/dense.py",
         {"return 1 - y * y": "return 1 - y"},
         "1 - tanh(a)^2 copied without its exponent",
     ),
     Fault(
         "tanh slope from the input",
-        "ops.py",
+        "pairs/dense.py",
         {"return 1 - y * y": "return 1 - np.tanh(y) ** 2"},
         "the formula in a applied to y, which is tanh(a) already",
     ),
     Fault(
         "sigmoid slope from the input",
-        "ops.py",
+        "pairs/dense.py",
         {
             "return y * (1 - y)": 'y = activate(y, "sigmoid")\n'
             "            return y * (1 - y)"
@@ -26,87 +26,87 @@ DENSE = (
     ),
     Fault(
         "sigmoid slope, sign",
-        "ops.py",
+        "pairs/dense.py",
         {"return y * (1 - y)": "return y * (1 + y)"},
         "a sign slipped in the textbook's s(1 - s)",
     ),
     Fault(
         "relu slope at the wrong side",
-        "ops.py",
+        "pairs/dense.py",
         {"(y.real > 0).astype": "(y.real <= 0).astype"},
         "a mask of what was cut, used as a mask of what was kept",
     ),
     Fault(
         "relu slope 1 at 0",
-        "ops.py",
+        "pairs/dense.py",
         {"(y.real > 0).astype": "(y.real >= 0).astype"},
         "read off the output, >= lets every dead unit through",
     ),
     Fault(
         "leaky relu forward only",
-        "ops.py",
+        "pairs/dense.py",
         {"np.where(a.real <= 0, 0, a)": "np.where(a.real <= 0, 0.01 * a, a)"},
         "an activation exchanged, its derivative not",
     ),
     Fault(
         "softplus slope mirrored",
-        "ops.py",
+        "pairs/dense.py",
         {"return -np.expm1(-y)": "return np.exp(-y)"},
         "sigmoid(-a) for sigmoid(a)",
     ),
     Fault(
         "bias not added",
-        "ops.py",
+        "pairs/dense.py",
         {"activate(x @ W + b, activation)": "activate(x @ W, activation)"},
         "lost in a refactoring; db is still computed",
     ),
     Fault(
         "db a mean over the batch",
-        "ops.py",
+        "pairs/dense.py",
         {"db = da.sum(axis=0)": "db = da.mean(axis=0)"},
         "the 1/B of the loss taken a second time, for b alone",
     ),
     Fault(
         "db over the wrong axis",
-        "ops.py",
+        "pairs/dense.py",
         {"db = da.sum(axis=0)": "db = da.sum(axis=1)"},
         "column vectors in the book, rows in the code; B = M hides it",
     ),
     Fault(
         "dW transposed",
-        "ops.py",
+        "pairs/dense.py",
         {"dW = x.T @ da": "dW = da.T @ x"},
         "the book's W is (M, N); square layers hide it",
     ),
     Fault(
         "dW a mean over the batch",
-        "ops.py",
+        "pairs/dense.py",
         {"dW = x.T @ da": "dW = x.T @ da / len(x)"},
         "divided by B where the loss has divided already",
     ),
     Fault(
         "dx without the transpose",
-        "ops.py",
+        "pairs/dense.py",
         {"dx = da @ W.T": "dx = da @ W"},
         "square layers hide it",
     ),
     Fault(
         "dx past the activation",
-        "ops.py",
+        "pairs/dense.py",
         {"dx = da @ W.T": "dx = dy @ W.T"},
         "dW and db are right, so a check of the parameters alone passes (mlpack #1923)",
         seen="input",
     ),
     Fault(
         "dx halved",
-        "ops.py",
+        "pairs/dense.py",
         {"dx = da @ W.T": "dx = da @ W.T / 2"},
         "one layer alone, its parameters checked: nothing to see",
         seen="input",
     ),
     Fault(
         "slope applied twice",
-        "ops.py",
+        "pairs/dense.py",
         {
             "activation)  # Eq. 2.2\n    dW": "activation) ** 2\n    dW",
         },
@@ -114,7 +114,7 @@ DENSE = (
     ),
     Fault(
         "first layer's slope forgotten",
-        "ops.py",
+        "pairs/dense.py",
         {"return x.T @ da, da.sum(axis=0)": "return x.T @ dy, dy.sum(axis=0)"},
         "dy and da mixed up in the special case for data",
     ),
@@ -123,44 +123,44 @@ DENSE = (
 GAUSSIAN = (
     Fault(
         "sigma = exp(logvar), forward only",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"np.exp(logvar / 2)": "np.exp(logvar)"},
         "the fault of the wild, half mended",
     ),
     Fault(
         "dlogvar's 1/2 lost",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"return dsigma * sigma / 2": "return dsigma * sigma"},
         "the chain rule through logvar / 2 forgotten",
     ),
     Fault(
         "dlogvar without sigma",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"return dsigma * sigma / 2": "return dsigma / 2"},
         "exp differentiated to 1",
     ),
     Fault(
         "fresh eps in backward",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"return dz, dz * eps": "return dz, dz * np.random.standard_normal(eps.shape)"},
         "backward samples for itself instead of keeping eps",
         seen="eps",
     ),
     Fault(
         "dsigma without eps",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"return dz, dz * eps": "return dz, dz + 0 * eps"},
         "z = mu + sigma eps differentiated as if eps were 1",
     ),
     Fault(
         "z = mu - sigma eps",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"return mu + sigma * eps": "return mu - sigma * eps"},
         "the same in law, so that only the gradient's sign tells",
     ),
     Fault(
         "dKL/dmu = -mu",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             "return dkl[:, None] * mu, dkl[:, None] * np": (
                 "return -dkl[:, None] * mu, dkl[:, None] * np"
@@ -171,19 +171,19 @@ GAUSSIAN = (
     ),
     Fault(
         "dKL/dlogvar's 1/2 lost",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"np.expm1(logvar) / 2": "np.expm1(logvar)"},
         "the 1/2 in front of the sum read as belonging to mu^2",
     ),
     Fault(
         "dKL/dlogvar without its -1",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"dkl[:, None] * np.expm1(logvar) / 2": "dkl[:, None] * np.exp(logvar) / 2"},
         "the gradient of -logvar forgotten",
     ),
     Fault(
         "dKL ignores its upstream",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             "return dkl[:, None] * mu, dkl[:, None] * np.expm1(logvar) / 2": (
                 "return mu, np.expm1(logvar) / 2"
@@ -193,13 +193,13 @@ GAUSSIAN = (
     ),
     Fault(
         "KL with + logvar",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {"np.expm1(logvar) - logvar)": "np.expm1(logvar) + logvar)"},
         "a sign lost while pulling the -1/2 in",
     ),
     Fault(
         "KL summed over the batch",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             "- logvar).sum(axis=1) / 2": "- logvar).sum(axis=0) / 2",
         },
@@ -207,7 +207,7 @@ GAUSSIAN = (
     ),
     Fault(
         "KL printed as a mean over latents",
-        "gaussian.py",
+        "pairs/gaussian.py",
         {
             "- logvar).sum(axis=1) / 2": "- logvar).mean(axis=1) / 2",
         },
@@ -219,13 +219,13 @@ GAUSSIAN = (
 LIKELIHOODS = (
     Fault(
         "Bernoulli with + x l",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {'"softplus") - x * logits': '"softplus") + x * logits'},
         "softplus(l) - x l misremembered",
     ),
     Fault(
         "Bernoulli printed as a mean over pixels",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {
             '(activate(logits, "softplus") - x * logits).sum(axis=1)': (
                 '(activate(logits, "softplus") - x * logits).mean(axis=1)'
@@ -236,37 +236,37 @@ LIKELIHOODS = (
     ),
     Fault(
         "dlogits = x - p",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"dnll[:, None] * (p - x)": "dnll[:, None] * (x - p)"},
         "the gradient of log p(x|z), added to that of a loss",
     ),
     Fault(
         "dlogits with the sigmoid's slope again",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"dnll[:, None] * (p - x)": "dnll[:, None] * (p - x) * p * (1 - p)"},
         "squared error's backward behind a cross-entropy",
     ),
     Fault(
         "dlogits ignores its upstream",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"dnll[:, None] * (p - x)": "p - x"},
         "the last layer starts the backward pass itself: 1/B is lost",
     ),
     Fault(
         "Gaussian without logvar",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"+ logvar + LOG_2PI": "+ LOG_2PI"},
         "squared error forward, a learned sigma backward",
     ),
     Fault(
         "dmean's sign",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {"dmean = -dnll[:, None] * residual": "dmean = dnll[:, None] * residual"},
         "residual = x - mean differentiated in x",
     ),
     Fault(
         "Gaussian's dlogvar, 1/2 lost",
-        "likelihoods.py",
+        "pairs/likelihoods.py",
         {
             "(1 - residual * residual * precision) / 2": (
                 "(1 - residual * residual * precision)"

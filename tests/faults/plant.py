@@ -9,7 +9,11 @@ from typing import NamedTuple
 from .bench import SUITE, Bench
 from .fault import Fault
 
-COMPILED = ("kernels.py", "conv_kernels.py", "pixels.py")  # numba keeps what it makes
+COMPILED = (
+    "kernels/dense.py",
+    "kernels/conv.py",
+    "kernels/active_pixels.py",
+)  # numba keeps what it makes
 
 
 class Verdict(NamedTuple):

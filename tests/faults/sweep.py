@@ -23,20 +23,20 @@ LISTS = {  # what the compiled step alone uses has no meaning without the JIT
 }  # fmt: skip
 # The files, the functions in them (None: all), the tests to run, the likeliest first.
 SWEPT = {
-    "ops.py": (None, "ops likelihoods kernels networks"),
-    "conv.py": (None, "conv layers"),
-    "gaussian.py": (None, "gaussian models combinations"),
-    "likelihoods.py": (None, "likelihoods combinations selfcheck meaning"),
-    "posteriors.py": (None, "posteriors models combinations"),
-    "objectives.py": (None, "objectives models combinations settings"),
-    "optim.py": (None, "optim train"),
-    "kernels.py": (None, "kernels optim models train"),
-    "conv_kernels.py": (None, "conv layers"),
-    "pixels.py": (LISTS, "pixels kernels"),
-    "layers.py": (None, "networks layers models"),
-    "networks.py": (None, "networks layers models combinations"),
-    "models.py": (PASSES, "models combinations evaluate train"),
-    "params.py": (None, "params networks"),
+    "pairs/dense.py": (None, "ops likelihoods kernels networks"),
+    "pairs/conv.py": (None, "conv layers"),
+    "pairs/gaussian.py": (None, "gaussian models combinations"),
+    "pairs/likelihoods.py": (None, "likelihoods combinations selfcheck meaning"),
+    "pairs/posteriors.py": (None, "posteriors models combinations"),
+    "pairs/objectives.py": (None, "objectives models combinations settings"),
+    "pairs/optimizers.py": (None, "optim train"),
+    "kernels/dense.py": (None, "kernels optim models train"),
+    "kernels/conv.py": (None, "conv layers"),
+    "kernels/active_pixels.py": (LISTS, "pixels kernels"),
+    "model/layers.py": (None, "networks layers models"),
+    "model/networks.py": (None, "networks layers models combinations"),
+    "model/vae.py": (PASSES, "models combinations evaluate train"),
+    "model/params.py": (None, "params networks"),
 }
 
 

@@ -5,7 +5,7 @@ from .fault import Fault
 TRAINING = (
     Fault(
         "odd batch loses an image",
-        "train.py",
+        "training/trainer.py",
         {
             "slice(*part(size, s, SHARDS))": (
                 "slice(s * (size // SHARDS), (s + 1) * (size // SHARDS))"
@@ -15,7 +15,7 @@ TRAINING = (
     ),
     Fault(
         "shards overlap by one",
-        "train.py",
+        "training/trainer.py",
         {
             "slice(*part(size, s, SHARDS))": (
                 "slice(s * size // SHARDS, (s + 1) * size // SHARDS + 1)"
@@ -25,19 +25,19 @@ TRAINING = (
     ),
     Fault(
         "last short batch dropped",
-        "train.py",
+        "training/trainer.py",
         {"while self.start < n:": "while self.start <= n - size:"},
         "drop_last, and the mean is still over n",
     ),
     Fault(
         "never shuffled",
-        "train.py",
+        "training/trainer.py",
         {"self.order_rng.permutation(n)": "np.arange(n)"},
         "shuffle=False is the default elsewhere",
     ),
     Fault(
         "the same order each epoch",
-        "train.py",
+        "training/trainer.py",
         {
             "self.order_rng.permutation(n)": (
                 "np.random.default_rng(self.settings.seed).permutation(n)"
@@ -47,7 +47,7 @@ TRAINING = (
     ),
     Fault(
         "batches shuffled, rows not",
-        "train.py",
+        "training/trainer.py",
         {
             "self.order_rng.permutation(n)": (
                 "np.concatenate([np.arange(n)[i : i + size] "
@@ -58,13 +58,13 @@ TRAINING = (
     ),
     Fault(
         "drawn with replacement",
-        "train.py",
+        "training/trainer.py",
         {"self.order_rng.permutation(n)": "self.order_rng.integers(0, n, n)"},
         "a third of the images is not seen",
     ),
     Fault(
         "all streams of noise alike",
-        "train.py",
+        "training/trainer.py",
         {
             "np.random.SeedSequence(settings.seed).spawn(2 + SHARDS)": (
                 "[settings.seed] * (2 + SHARDS)"
@@ -74,7 +74,7 @@ TRAINING = (
     ),
     Fault(
         "one eps for a shard",
-        "train.py",
+        "training/trainer.py",
         {
             ".astype(model.dtype, copy=False)\n": (
                 ".astype(model.dtype, copy=False)\n            eps[1:] = eps[:1]\n"
@@ -84,25 +84,25 @@ TRAINING = (
     ),
     Fault(
         "uniform eps",
-        "train.py",
+        "training/trainer.py",
         {"eps = rng.standard_normal(": "eps = rng.random("},
         "np.random.rand for randn",
     ),
     Fault(
         "work arrays shared by threads",
-        "train.py",
+        "training/trainer.py",
         {"[Workspace() for _ in range(SHARDS)]": "[Workspace()] * SHARDS"},
         "list multiplication; right on one thread",
     ),
     Fault(
         "trainer forgets a shard",
-        "train.py",
+        "training/trainer.py",
         {"self.optimizer.update(self.grads,": "self.optimizer.update(self.grads[:1],"},
         "one gradient of two is used",
     ),
     Fault(
         "one gradient vector for all shards",
-        "train.py",
+        "training/trainer.py",
         {
             "[model.params.like(grad) for grad in self.grads]": (
                 "[model.params.like(self.grads[0]) for grad in self.grads]"
@@ -113,19 +113,19 @@ TRAINING = (
     ),
     Fault(
         "beta not handed on",
-        "settings.py",
+        "training/settings.py",
         {"Elbo(self.beta * risen,": "Elbo(risen,"},
         "an option parsed, kept and never used",
     ),
     Fault(
         "trainer takes the shard's mean",
-        "train.py",
+        "training/trainer.py",
         {"objective, len(rows), array": "objective, len(shard) or 1, array"},
         "twice the gradient; Adam hides it almost",
     ),
     Fault(
         "a step counted for each shard",
-        "train.py",
+        "training/trainer.py",
         {
             "        self.optimizer.advance()\n": "",
             "self.optimizer.update(": (
@@ -136,13 +136,13 @@ TRAINING = (
     ),
     Fault(
         "mean over whole batches",
-        "train.py",
+        "training/trainer.py",
         {"self.recon / n,": "self.recon / self.start,"},
         "the short last batch counted as a full one",
     ),
     Fault(
         "one eps for all samples of an image",
-        "train.py",
+        "training/trainer.py",
         {
             ".astype(model.dtype, copy=False)\n": (
                 ".astype(model.dtype, copy=False)\n"
@@ -155,40 +155,40 @@ TRAINING = (
     ),
     Fault(
         "warm-up by whole epochs",
-        "train.py",
+        "training/trainer.py",
         {"settings.objective(self.epoch + share)": "settings.objective(self.epoch)"},
         "the first epoch without any KL",
         tests="test_settings.py",
     ),
     Fault(
         "warm-up counted in batches",
-        "train.py",
+        "training/trainer.py",
         {"self.start / len(self.batches)": "self.start / settings.batch_size"},
         "a step taken for an epoch",
         tests="test_settings.py",
     ),
     Fault(
         "warm-up never ends",
-        "settings.py",
+        "training/settings.py",
         {"min(1.0, epochs / self.warmup)": "(epochs / self.warmup)"},
         "beta grows as long as one trains",
     ),
     Fault(
         "warm-up ends at 1",
-        "settings.py",
+        "training/settings.py",
         {"self.beta * risen": "min(self.beta, risen)"},
         "a schedule that knows of no other beta",
     ),
     Fault(
         "last learning rate ignored",
-        "train.py",
+        "training/trainer.py",
         {"settings.learning_rate(self.epoch)": "settings.lr"},
         "an option parsed, kept and never used",
         tests="test_settings.py",
     ),
     Fault(
         "learning rate falls by steps alike",
-        "settings.py",
+        "training/settings.py",
         {
             "self.lr * (self.lr_end / self.lr) ** (epoch / (self.epochs - 1))": (
                 "self.lr + (self.lr_end - self.lr) * epoch / (self.epochs - 1)"
@@ -198,31 +198,31 @@ TRAINING = (
     ),
     Fault(
         "last learning rate never reached",
-        "settings.py",
+        "training/settings.py",
         {"(epoch / (self.epochs - 1))": "(epoch / self.epochs)"},
         "a fence with as many posts as gaps",
     ),
     Fault(
         "IWAE with its default samples",
-        "settings.py",
+        "training/settings.py",
         {"Iwae(self.samples, ": "Iwae(kl="},
         "an option parsed, kept and never used",
     ),
     Fault(
         "KL always closed",
-        "settings.py",
+        "training/settings.py",
         {'self.samples, self.kl or "closed")': "self.samples)"},
         "a positional argument forgotten",
     ),
     Fault(
         "iwae with a beta that does nothing",
-        "settings.py",
+        "training/settings.py",
         {"(self.beta != 1 or self.warmup)": "False"},
         "accepted, printed, and not used",
     ),
     Fault(
         "KL printed per pixel",
-        "train.py",
+        "training/trainer.py",
         {
             "= forward.recon_sum, forward.kl_sum": (
                 "= forward.recon_sum, forward.kl_sum / self.model.pixels"
@@ -236,62 +236,62 @@ TRAINING = (
 DATA = (
     Fault(
         "test ELBO at z = mu",
-        "evaluate.py",
+        "training/evaluate.py",
         {"rng.standard_normal((len(x)": "0 * rng.standard_normal((len(x)"},
         "'no noise at test time', as with dropout: 2 repositories",
         seen="at mu",
     ),
     Fault(
         "test ELBO adds the KL",
-        "evaluate.py",
+        "training/evaluate.py",
         {"return -(self.recon + self.kl)": "return -(self.recon - self.kl)"},
         "-recon + KL, a bound on nothing (erratum E4)",
     ),
     Fault(
         "an image in two blocks",
-        "evaluate.py",
+        "training/evaluate.py",
         {"(i + 1) * BLOCK)": "(i + 1) * BLOCK + 1)"},
         "an inclusive end",
     ),
     Fault(
         "last short block dropped",
-        "evaluate.py",
+        "training/evaluate.py",
         {"-(-len(images) // BLOCK)": "max(1, len(images) // BLOCK)"},
         "10,000 is a multiple of 500, so MNIST hides it",
     ),
     Fault(
         "mean over whole blocks",
-        "evaluate.py",
+        "training/evaluate.py",
         {"n = len(images)\n": "n = count * BLOCK\n"},
         "the short last block counted as a full one",
     ),
     Fault(
         "the same noise in every block",
-        "evaluate.py",
+        "training/evaluate.py",
         {"block_seeds[i]": "block_seeds[0]"},
         "seeded inside the loop",
     ),
     Fault(
         "log p(x) a mean of logs",
-        "evaluate.py",
+        "training/evaluate.py",
         {"np.log(np.exp(logs - peak).mean())": "(logs - peak).mean()"},
         "the ELBO once more, printed as the likelihood",
     ),
     Fault(
         "log K forgotten",
-        "evaluate.py",
+        "training/evaluate.py",
         {"np.exp(logs - peak).mean()": "np.exp(logs - peak).sum()"},
         "logsumexp without its - log K: 8.5 nats better at K = 5,000",
     ),
     Fault(
         "weights without the posterior",
-        "evaluate.py",
+        "training/evaluate.py",
         {"-(forward.recon + forward.kl)": "-forward.recon"},
         "z drawn from q and weighed as if from p(z)",
     ),
     Fault(
         "weights without the prior",
-        "evaluate.py",
+        "training/evaluate.py",
         {
             "-(forward.recon + forward.kl)": (
                 "-(forward.recon + forward.kl - (forward.code.z**2).sum(axis=1) / 2)"
@@ -301,27 +301,27 @@ DATA = (
     ),
     Fault(
         "weights underflow",
-        "evaluate.py",
+        "training/evaluate.py",
         {"peak = logs.max()": "peak = 0.0"},
         "exp(log p) is 0 below -745 nats",
     ),
     Fault(
         "labels in the order of the file",
-        "train.py",
+        "training/trainer.py",
         {"self.data.train_labels[shard]": "self.data.train_labels[: len(shard)]"},
         "images shuffled, labels not",
         tests="test_settings.py",
     ),
     Fault(
         "test labels of the first block",
-        "evaluate.py",
+        "training/evaluate.py",
         {"given = labels[rows] if": "given = labels[: len(x)] if"},
         "one block of 500 hides it",
         tests="test_settings.py::test_every_block_of_test_images_has_its_labels",
     ),
     Fault(
         "the noise is the target",
-        "evaluate.py",
+        "training/evaluate.py",
         {
             "    return x, corruption(clean, rng)": (
                 "    seen = corruption(clean, rng)\n    return seen, seen"
@@ -332,14 +332,14 @@ DATA = (
     ),
     Fault(
         "corrupted greys up to 255",
-        "evaluate.py",
+        "training/evaluate.py",
         {" / (1 if batches.binary else 255)": ""},
         "the encoder sees other units than it is tested with",
         tests="test_settings.py",
     ),
     Fault(
         "test images not corrupted",
-        "train.py",
+        "training/trainer.py",
         {"data.test_labels, self.corruption,": "data.test_labels,"},
         "another task is tested than was learned",
         tests="test_settings.py",

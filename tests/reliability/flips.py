@@ -14,11 +14,11 @@ import numpy as np
 from data import tiny
 
 from numpyvae import VAE, Dataset
-from numpyvae.checkpoint import NAME, load_checkpoint, save_checkpoint
 from numpyvae.errors import RunError
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.workers import Workers
+from numpyvae.runs.checkpoint import NAME, load_checkpoint, save_checkpoint
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Workers
 
 RAM = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 

@@ -24,9 +24,10 @@ from unittest import mock
 
 from data import tiny, write_idx
 
-from numpyvae import cli, figures
-from numpyvae.checkpoint import ARRAYS, MAX_STATE, NAME, load_checkpoint
-from numpyvae.runs import CONFIG
+from numpyvae import figures
+from numpyvae.cli import parser as cli
+from numpyvae.runs.checkpoint import ARRAYS, MAX_STATE, NAME, load_checkpoint
+from numpyvae.runs.run import CONFIG
 
 from .kills import BEGIN, MODEL
 from .sealed import archives, headers, members, others, packed, seal, sealed

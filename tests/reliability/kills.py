@@ -22,8 +22,8 @@ import numpy as np
 from bounds import HANG
 from data import tiny, write_idx
 
-from numpyvae.checkpoint import NAME, PREVIOUS, load_checkpoint
 from numpyvae.errors import RunError
+from numpyvae.runs.checkpoint import NAME, PREVIOUS, load_checkpoint
 
 AT_A_TIME = 2
 BEGIN = "train --data idx --data-dir three"

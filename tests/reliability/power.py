@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from numpyvae import files as storage
-from numpyvae.checkpoint import NAME
 from numpyvae.errors import RunError
-from numpyvae.runs import CONFIG, Run
+from numpyvae.runs.checkpoint import NAME
+from numpyvae.runs.run import CONFIG, Run
 
 from .flips import RAM, loaded
 from .kills import silence

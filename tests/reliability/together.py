@@ -19,7 +19,7 @@ from bounds import HANG
 from data import tiny, write_idx
 
 from numpyvae import VAE, train
-from numpyvae.checkpoint import load_checkpoint
+from numpyvae.runs.checkpoint import load_checkpoint
 
 from .kills import BEGIN, MODEL, start
 

@@ -16,14 +16,15 @@ from unittest import mock
 
 from data import tiny, write_idx
 
-from numpyvae import VAE, cli, figures
-from numpyvae.checkpoint import NAME, PREVIOUS, load_checkpoint
+from numpyvae import VAE, figures
+from numpyvae.cli import parser as cli
 from numpyvae.errors import RunError
-from numpyvae.runs import Run, fingerprint
-from numpyvae.settings import Settings
-from numpyvae.train import Trainer
-from numpyvae.versions import versions
-from numpyvae.workers import Workers
+from numpyvae.runs.checkpoint import NAME, PREVIOUS, load_checkpoint
+from numpyvae.runs.run import Run, fingerprint
+from numpyvae.runs.versions import versions
+from numpyvae.training.settings import Settings
+from numpyvae.training.trainer import Trainer
+from numpyvae.training.workers import Workers
 
 from .flips import RAM, loaded
 from .kills import BEGIN, MODEL, outcome, silence, start

@@ -1,0 +1,1 @@
+"""What judges the exercises of the lessons."""

@@ -1,0 +1,1 @@
+"""What else is computed from a model or its images."""

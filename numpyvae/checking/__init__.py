@@ -1,0 +1,1 @@
+"""Is a backward pass the derivative of its forward pass?"""

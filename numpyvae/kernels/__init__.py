@@ -1,0 +1,1 @@
+"""The compiled twins of some pairs, and what they stand on."""

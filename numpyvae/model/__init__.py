@@ -1,0 +1,1 @@
+"""A model: parameters, layers, networks, and the VAE itself."""

@@ -1,0 +1,64 @@
+"""All parameters of a model in one flat vector, with a named view of each block.
+
+Optimizer, checkpoint and gradient check see one array; a layer sees its W and b.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..pairs.dense import Array
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Parameters(Mapping[str, Array]):
+    """A flat vector of parameters (or of gradients) and its views by name.
+
+    `flat` has shape (P,); `parameters["encoder.0.W"]` is a view of it with the shape
+    that the table gives. Writing to either changes both.
+    """
+
+    def __init__(self, shapes: Shapes, flat: Array) -> None:
+        """Lay the blocks of `shapes` one after the other over `flat` (P,)."""
+        self.shapes = dict(shapes)
+        self.flat = flat
+        size = sum(math.prod(shape) for shape in self.shapes.values())
+        if flat.shape != (size,):
+            raise ValueError(f"the table needs {(size,)}, the vector has {flat.shape}")
+        self._views: dict[str, Array] = {}
+        start = 0
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape)
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def zeros(cls, shapes: Shapes, dtype: DTypeLike) -> Parameters:
+        """A vector of zeros for the table."""
+        size = sum(math.prod(shape) for shape in shapes.values())
+        return cls(shapes, np.zeros(size, dtype))
+
+    def like(self, flat: Array) -> Parameters:
+        """The same table over another vector (P,): a gradient, a perturbed copy."""
+        return Parameters(self.shapes, flat)
+
+    def __reduce__(self) -> tuple[type[Parameters], tuple[Shapes, Array]]:
+        """Copy and pickle table and vector; the views are laid out anew."""
+        return Parameters, (self.shapes, self.flat)
+
+    def __getitem__(self, name: str) -> Array:
+        """The view of one block."""
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in the order of the vector."""
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        """The number of blocks."""
+        return len(self._views)

@@ -1,0 +1,1 @@
+"""The mathematics: each forward pass followed by its backward pass, in NumPy."""

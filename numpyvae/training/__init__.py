@@ -1,0 +1,1 @@
+"""Settings, batches, threads and epochs; what a trained model is worth."""

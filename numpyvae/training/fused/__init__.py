@@ -1,0 +1,1 @@
+"""The usual model's step, compiled whole: a fast path."""

@@ -1,0 +1,83 @@
+"""Many samples of one image, decoded in a compiled function: for estimates of log p(x).
+
+Nothing is differentiated here, so of the Bernoulli loss no gradient is made. Written
+for the models of training/fused/step.py; the text to read is `VAE.forward`.
+
+Shapes: K samples, Z latents, D pixels, M outputs of a layer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...kernels.active_pixels import ActivePixels
+from ...kernels.blas import find_gemm, product
+from ...kernels.jit import jit
+from ...model.layers import Dense
+from ...model.vae import VAE
+from ...model.workspace import Workspace
+from ...pairs.dense import Array
+from ...pairs.posteriors import POSTERIORS, Point
+from .kernels import KINDS, LANES, add_bias_and_activate, bernoulli_nll, suits
+
+
+class Layer(NamedTuple):
+    """A layer of the decoder."""
+
+    kind: int
+    W: Array  # (N, M)
+    b: Array  # (M,)
+    y: Array  # (K, M)
+
+
+@jit
+def _decode(gemm, layers, z, columns, scratch, nll):
+    """-log p(x|z) for each z: shapes (K, Z) -> nll (K,)."""
+    x, last = z, len(layers) - 1
+    for i in range(last + 1):
+        layer = layers[i]
+        product(gemm, x, layer.W, layer.y)
+        if i < last:
+            add_bias_and_activate(layer.y, layer.b, layer.kind)
+        x = layer.y
+    bernoulli_nll(x, layers[last].b, columns, scratch, nll)
+
+
+def fits(model: VAE) -> bool:
+    """Whether a model's samples of binary images can be decoded here."""
+    return (
+        suits(model)
+        and type(model.posterior) in POSTERIORS.values()
+        and type(model.posterior) is not Point
+        and find_gemm() is not None
+    )
+
+
+class FusedLikelihood:
+    """The importance weights of an image's samples; a thread has its own."""
+
+    def __init__(self, model: VAE) -> None:
+        """Take a model that fits."""
+        self.model, self._array = model, Workspace()
+
+    def log_weights(self, x: ActivePixels, eps: Array) -> Array:
+        """log p(x, z) / q(z|x) of the samples of one image (Eq. 15.1), in nats.
+
+        Shapes: x (1, D), eps (K, Z) -> (K,).
+        """
+        model, array = self.model, self._array
+        q, f, params = model.posterior, model.pairs, model.params
+        h = model.encoder.forward(x, params, f, array)[-1]
+        code = q.forward(np.repeat(h, len(eps), axis=0), eps, params, f)
+        kl = f.sampled_kl_forward(code.z, eps, q.logdet_forward(code))
+        nll = array("nll", (len(eps),), np.float32)
+        scratch, layers = array("scratch", (model.pixels + LANES,), np.float32), []
+        for dense in model.decoder.layers:
+            assert isinstance(dense, Dense)
+            W, b = params[f"{dense.name}.W"], params[f"{dense.name}.b"]
+            y = array(f"{dense.name}.y", (len(eps), len(b)), np.float32)
+            layers.append(Layer(KINDS[dense.activation], W, b, y))
+        _decode(find_gemm(), tuple(layers), code.z, x.columns, scratch, nll)
+        return -(nll + kl)
