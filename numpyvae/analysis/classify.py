@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, expect_number, expect_whole
-from ..pairs.dense import Array, dense_backward_weights, dense_forward
+from ..pairs.dense import dense_backward_weights, dense_forward
+from ..pairs.types import Array
 
 DECAYS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # what cross-validation chooses from
 FOLDS = 5  # of it, or fewer if there are fewer labels of a class

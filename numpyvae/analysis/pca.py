@@ -6,7 +6,7 @@ Shapes: N points, D pixels or Z latents.
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pairs.dense import Array
+from ..pairs.types import Array
 
 
 def principal_axes(

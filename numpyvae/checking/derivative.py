@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..pairs.dense import Array
+from ..pairs.types import Array
 
 STEP = 2.0**-100  # of the complex step; scaling by a power of two rounds nothing
 GOOD_ENOUGH = 1e-12  # relative: below it, Ridders' differences look no further

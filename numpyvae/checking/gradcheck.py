@@ -18,7 +18,7 @@ import numpy as np
 from numpy.exceptions import ComplexWarning
 
 from ..errors import ArgumentError, expect_function, expect_numbers, expect_whole
-from ..pairs.dense import Array
+from ..pairs.types import Array
 from .derivative import complex_step, ridders
 from .mistakes import Case, likely_mistake
 from .rounding import EPS, Tracked

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..pairs.dense import Array
+from ..pairs.types import Array
 
 CLOSE = 1e-6  # relative; no mistake is as small as that
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..pairs.dense import Array
+from ..pairs.types import Array
 
 EPS = 2.0**-53
 

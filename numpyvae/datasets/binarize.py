@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, expect_unmasked
-from .dataset import expect_images
 
 BINARIZATIONS = ("dynamic", "static", "threshold", "none")
 
@@ -37,36 +36,3 @@ def binarize(
     raise ArgumentError(
         f"binarize: found {how!r}, expected one of {', '.join(BINARIZATIONS[:3])}"
     )
-
-
-class Batches:
-    """Images, flattened, ready to be handed out in batches of one binarization."""
-
-    def __init__(
-        self, images: NDArray[np.uint8], how: str, rng: np.random.Generator
-    ) -> None:
-        """Take images (N, H, W) uint8; `static` is drawn here, once, from `rng`.
-
-        Raises ArgumentError for an unknown binarization or images of another kind.
-        """
-        if how not in BINARIZATIONS:
-            raise ArgumentError(
-                f"binarize: found {how!r}, expected one of {', '.join(BINARIZATIONS)}"
-            )
-        expect_images("images", images)
-        self.binary = how != "none"
-        self.drawn_anew = how == "dynamic"
-        self.images = images.reshape(len(images), -1)
-        if how in ("static", "threshold"):
-            self.images = binarize(self.images, how, rng)
-
-    def __len__(self) -> int:
-        """N, the number of images."""
-        return len(self.images)
-
-    def rows(
-        self, rows: NDArray[np.int64] | slice, rng: np.random.Generator
-    ) -> NDArray[np.uint8]:
-        """The images `rows`: zeros and ones, or greys 0..255 for `none`; (B, D)."""
-        images = self.images[rows]
-        return binarize(images, "dynamic", rng) if self.drawn_anew else images

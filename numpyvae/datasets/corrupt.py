@@ -37,10 +37,6 @@ class Corruption:
                 f"level: found {self.level:g}, expected at most 1, a share of pixels"
             )
 
-    def __bool__(self) -> bool:
-        """Whether anything is done at all."""
-        return self.how != "none"
-
     def __call__(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         """Corrupted images, of x's dtype; x (B, D) floats in [0, 1].
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import ArgumentError, expect_whole
-from ..pairs.dense import Array
+from ..pairs.types import Array, Input
 from .jit import jit
 from .noise import next_bits
 
@@ -81,9 +81,6 @@ class ActivePixels:
     def shape(self) -> tuple[int, int]:
         """(B, D), as the images themselves would have it."""
         return len(self.starts) - 1, self.width
-
-
-Input = Array | ActivePixels
 
 
 def _vector(name: str, array: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -228,7 +225,7 @@ def sum_rows(table, picks, starts, sums):
 
 def rows_of(x: Input, rows: slice) -> Input:
     """Some images of a batch that follow on."""
-    if not isinstance(x, ActivePixels):
+    if isinstance(x, np.ndarray):
         return x[rows]
     starts = x.starts[rows.start : rows.stop + 1]
     columns = x.columns[starts[0] : starts[-1]]
@@ -237,7 +234,7 @@ def rows_of(x: Input, rows: slice) -> Input:
 
 def repeat(x: Input, count: int) -> Input:
     """Each image `count` times in a row: (B, D) -> (B count, D)."""
-    if not isinstance(x, ActivePixels):
+    if isinstance(x, np.ndarray):
         return np.repeat(x, count, axis=0)
     sizes = np.repeat(np.diff(x.starts), count)
     starts: NDArray[np.int32] = np.zeros(len(sizes) + 1, np.int32)
@@ -254,7 +251,7 @@ def append(x: Input, labels: NDArray[np.integer] | None, classes: int) -> Input:
     """
     if labels is None:
         return x
-    if not isinstance(x, ActivePixels):
+    if isinstance(x, np.ndarray):
         return np.hstack([x, one_hot(labels, classes, x.dtype)])
     ends = x.starts[1:]
     columns = np.insert(x.columns, ends, x.width + labels.astype(np.int32))
@@ -264,4 +261,4 @@ def append(x: Input, labels: NDArray[np.integer] | None, classes: int) -> Input:
 
 def one_hot(labels: NDArray[np.integer], classes: int, dtype: DTypeLike) -> Array:
     """A row of zeros with a one at the label: (B,) -> (B, C)."""
-    return np.eye(classes)[labels].astype(dtype)
+    return np.eye(classes, dtype=dtype)[labels]

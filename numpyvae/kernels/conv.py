@@ -3,17 +3,17 @@
 Each window of an image becomes a row, and a convolution one matrix product (Eq. 14.11).
 The batch is taken a few images at a time, so that the rows stay in the cache.
 
-Shapes: as in pairs/conv.py; n the images of a part, L = K K C the entries of a window. An
-`out` is contiguous.
+Shapes: as in pairs/conv.py; n the images of a part, L = K K C the entries of a window.
+An `out` is contiguous.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from ..pairs.conv import conv_size, transpose_size
-from ..pairs.dense import Array
-from .dense import add_bias_and_activate, expect, through_activation
+from ..pairs.conv import Window, conv_size, transpose_size
+from ..pairs.types import Array
+from .dense import expect
 from .jit import jit
 
 ENTRIES = 1 << 18  # of a part's windows: 1 MB, half an L2 cache
@@ -87,7 +87,7 @@ def _rows(a: Array) -> Array:
 
 
 def _convolve(x: Array, W: Array, y: Array, stride: int, padding: int) -> None:
-    """y = `conv.convolve(x, W)`."""
+    """y = `pairs.conv.convolve(x, W)`."""
     K = len(W)
     for part, frame, windows in _parts(x, y, K, stride, padding):
         _inside(frame, padding)[...] = x[part]
@@ -98,7 +98,7 @@ def _convolve(x: Array, W: Array, y: Array, stride: int, padding: int) -> None:
 def _convolve_transposed(
     y: Array, W: Array, x: Array, stride: int, padding: int
 ) -> None:
-    """x = `conv.convolve_transposed(y, W)`."""
+    """x = `pairs.conv.convolve_transposed(y, W)`."""
     K = len(W)
     for part, frame, windows in _parts(x, y, K, stride, padding):
         np.matmul(_rows(y[part]), _rows(W).T, out=_rows(windows))
@@ -108,7 +108,7 @@ def _convolve_transposed(
 
 
 def _convolve_weights(x: Array, y: Array, W: Array, stride: int, padding: int) -> None:
-    """W = `conv.convolve_weights(x, y)`."""
+    """W = `pairs.conv.convolve_weights(x, y)`."""
     K = len(W)
     W[...] = 0
     for part, frame, windows in _parts(x, y, K, stride, padding):
@@ -121,59 +121,42 @@ def _convolve_weights(x: Array, y: Array, W: Array, stride: int, padding: int) -
 
 
 def conv_forward(
-    x: Array,
-    W: Array,
-    b: Array,
-    activation: str,
-    stride: int,
-    padding: int,
-    out: Array | None = None,
+    x: Array, W: Array, b: Array, window: Window, out: Array | None = None
 ) -> Array:
-    """`conv.conv_forward`."""
-    size = (conv_size(n, len(W), stride, padding) for n in x.shape[1:3])
-    y = np.empty((len(x), *size, len(b)), W.dtype) if out is None else out
-    _convolve(x, W, y, stride, padding)
-    add_bias_and_activate(_rows(y), b, activation)
-    return y
+    """`pairs.conv.conv_forward`."""
+    if out is None:
+        size = (conv_size(n, len(W), *window) for n in x.shape[1:3])
+        out = np.empty((len(x), *size, len(b)), W.dtype)
+    _convolve(x, W, out, *window)
+    _add_bias(_rows(out), b)
+    return out
 
 
 def conv_backward(
-    dy: Array,
+    da: Array,
     x: Array,
-    y: Array,
     W: Array,
-    activation: str,
-    stride: int,
-    padding: int,
+    window: Window,
     out: tuple[Array, Array, Array] | None = None,
 ) -> tuple[Array, Array, Array]:
-    """`conv.conv_backward`."""
+    """`pairs.conv.conv_backward`."""
     if out is None:
-        out = np.empty(x.shape, W.dtype), np.empty(W.shape, W.dtype), _bias(y)
+        out = np.empty(x.shape, W.dtype), np.empty(W.shape, W.dtype), _bias(da)
     dx, dW, db = out
-    da = _before_activation(dy, y, activation)
-    _convolve_weights(x, da, dW, stride, padding)
+    _convolve_weights(x, da, dW, *window)
     _sum_pixels(da, db)
-    _convolve_transposed(da, W, dx, stride, padding)
+    _convolve_transposed(da, W, dx, *window)
     return out
 
 
 def conv_backward_weights(
-    dy: Array,
-    x: Array,
-    y: Array,
-    K: int,
-    activation: str,
-    stride: int,
-    padding: int,
-    out: tuple[Array, Array] | None = None,
+    da: Array, x: Array, K: int, window: Window, out: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
-    """`conv.conv_backward_weights`."""
+    """`pairs.conv.conv_backward_weights`."""
     if out is None:
-        out = np.empty((K, K, x.shape[-1], y.shape[-1]), y.dtype), _bias(y)
+        out = np.empty((K, K, x.shape[-1], da.shape[-1]), da.dtype), _bias(da)
     dW, db = out
-    da = _before_activation(dy, y, activation)
-    _convolve_weights(x, da, dW, stride, padding)
+    _convolve_weights(x, da, dW, *window)
     _sum_pixels(da, db)
     return out
 
@@ -182,50 +165,48 @@ def conv_transpose_forward(
     x: Array,
     W: Array,
     b: Array,
-    activation: str,
-    stride: int,
-    padding: int,
+    window: Window,
     output_padding: int,
     out: Array | None = None,
 ) -> Array:
-    """`conv.conv_transpose_forward`."""
-    size = (
-        transpose_size(n, len(W), stride, padding, output_padding) for n in x.shape[1:3]
-    )
-    y = np.empty((len(x), *size, len(b)), W.dtype) if out is None else out
-    _convolve_transposed(x, W, y, stride, padding)
-    add_bias_and_activate(_rows(y), b, activation)
-    return y
-
-
-def conv_transpose_backward(
-    dy: Array,
-    x: Array,
-    y: Array,
-    W: Array,
-    activation: str,
-    stride: int,
-    padding: int,
-    out: tuple[Array, Array, Array] | None = None,
-) -> tuple[Array, Array, Array]:
-    """`conv.conv_transpose_backward`."""
+    """`pairs.conv.conv_transpose_forward`."""
     if out is None:
-        out = np.empty(x.shape, W.dtype), np.empty(W.shape, W.dtype), _bias(y)
-    dx, dW, db = out
-    da = _before_activation(dy, y, activation)
-    _convolve_weights(da, x, dW, stride, padding)
-    _sum_pixels(da, db)
-    _convolve(da, W, dx, stride, padding)
+        size = (
+            transpose_size(n, len(W), *window, output_padding) for n in x.shape[1:3]
+        )
+        out = np.empty((len(x), *size, len(b)), W.dtype)
+    _convolve_transposed(x, W, out, *window)
+    _add_bias(_rows(out), b)
     return out
 
 
-def _bias(y: Array) -> Array:
-    return np.empty(y.shape[-1], y.dtype)
+def conv_transpose_backward(
+    da: Array,
+    x: Array,
+    W: Array,
+    window: Window,
+    out: tuple[Array, Array, Array] | None = None,
+) -> tuple[Array, Array, Array]:
+    """`pairs.conv.conv_transpose_backward`."""
+    if out is None:
+        out = np.empty(x.shape, W.dtype), np.empty(W.shape, W.dtype), _bias(da)
+    dx, dW, db = out
+    _convolve_weights(da, x, dW, *window)
+    _sum_pixels(da, db)
+    _convolve(da, W, dx, *window)
+    return out
 
 
-def _before_activation(dy: Array, y: Array, activation: str) -> Array:
-    """da = dy * f'(a), of y's shape."""
-    return through_activation(_rows(dy), _rows(y), activation).reshape(y.shape)
+def _bias(da: Array) -> Array:
+    return np.empty(da.shape[-1], da.dtype)
+
+
+@jit
+def _add_bias(rows, b):
+    """NumPy's loop would be as long as b only: slow for a few channels."""
+    for i in range(rows.shape[0]):
+        for k in range(b.shape[0]):
+            rows[i, k] += b[k]
 
 
 def _sum_pixels(da: Array, db: Array) -> None:

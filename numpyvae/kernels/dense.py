@@ -2,124 +2,106 @@
 
 Each is a Python function that calls BLAS for its matrix products and a serial,
 GIL-free numba loop for the rest, and writes its results to `out`. The text to read is
-in pairs/dense.py, pairs/likelihoods.py and pairs/optimizers.py; tests hold the two together. A loop reads and
-writes without a look at how far its arrays go: so the Python in front of it looks, and
-raises ArgumentError.
+in the files of pairs/; tests hold the two together. A loop reads and writes without a
+look at how far its arrays go: so the Python in front of it looks, and raises
+ArgumentError.
 
 Shapes: B batch, N inputs, M outputs, D pixels, P parameters, S shards.
 """
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import ArgumentError
-from ..pairs.dense import Array, activate, activation_slope
-from .active_pixels import ActivePixels, Input, list_images, sum_rows
+from ..pairs.activations import RELU, TANH, Activation
+from ..pairs.optimizers import AdamRates
+from ..pairs.types import Array, Input
+from .active_pixels import list_images, sum_rows
 from .jit import jit
 
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 
 
-def expect(name: str, x: Input, shape: tuple[int, ...]) -> None:
-    """Raise ArgumentError unless x is a list of pixels, or floats, of this shape."""
-    if x.shape == shape and (isinstance(x, ActivePixels) or x.dtype in FLOATS):
-        return
-    dtype = "a list of pixels" if isinstance(x, ActivePixels) else x.dtype
-    raise ArgumentError(
+def unfit(name: str, x: Input, shape: tuple[int, ...]) -> ArgumentError:
+    """What to raise where x is of another kind or shape."""
+    dtype = x.dtype if isinstance(x, np.ndarray) else "a list of pixels"
+    return ArgumentError(
         f"{name}: found {dtype} of shape {x.shape}, expected float32 or float64 of "
         f"shape {shape}"
     )
 
 
+def expect(name: str, x: Input, shape: tuple[int, ...]) -> None:
+    """Raise ArgumentError unless x is a list of pixels, or floats, of this shape."""
+    fits = not isinstance(x, np.ndarray) or x.dtype in FLOATS
+    if x.shape != shape or not fits:
+        raise unfit(name, x, shape)
+
+
 # ---- Dense layer ---------------------------------------------------------------------
 
 
-def dense_forward(
-    x: Input,
-    W: Array,
-    b: Array,
-    activation: str,
-    out: Array | None = None,
-) -> Array:
-    """`ops.dense_forward`; of binary x, only the active pixels' rows of W are read."""
-    y = np.empty((len(x), W.shape[1]), W.dtype) if out is None else out
-    if isinstance(x, ActivePixels):
-        expect("x", x, (len(y), len(W)))
-        expect("out", y, (len(x), W.shape[1]))
-        sum_rows(W, x.columns, x.starts, y)
+def dense_forward(x: Input, W: Array, b: Array, out: Array | None = None) -> Array:
+    """`pairs.dense.dense_forward`; of binary x, only active pixels are read."""
+    a = np.empty((len(x), W.shape[1]), W.dtype) if out is None else out
+    if isinstance(x, np.ndarray):
+        np.matmul(x, W, out=a)
     else:
-        np.matmul(x, W, out=y)
-    add_bias_and_activate(y, b, activation)
-    return y
-
-
-def add_bias_and_activate(y: Array, b: Array, activation: str) -> None:
-    """y = f(y + b), in place; y (B, M), b (M,)."""
-    if activation == "relu":
-        expect("b", b, y.shape[1:])
-        _add_bias_relu(y, b)
-        return
-    y += b
-    if activation == "tanh":
-        np.tanh(y, out=y)
-    elif activation != "identity":
-        y[...] = activate(y, activation)
-
-
-@jit
-def _add_bias_relu(y, b):
-    zero = y.dtype.type(0)
-    for i in range(y.shape[0]):
-        for k in range(y.shape[1]):
-            a = y[i, k] + b[k]
-            y[i, k] = zero if a <= zero else a  # a NaN stays a NaN
+        expect("x", x, (len(a), len(W)))
+        expect("out", a, (len(x), W.shape[1]))
+        sum_rows(W, x.columns, x.starts, a)
+    a += b
+    return a
 
 
 def dense_backward(
-    dy: Array,
-    x: Array,
-    y: Array,
-    W: Array,
-    activation: str,
-    out: tuple[Array, Array, Array] | None = None,
+    da: Array, x: Array, W: Array, out: tuple[Array, Array, Array] | None = None
 ) -> tuple[Array, Array, Array]:
-    """`ops.dense_backward`."""
+    """`pairs.dense.dense_backward`."""
     if out is None:
         out = np.empty_like(x), np.empty_like(W), np.empty_like(W[0])
     dx, dW, db = out
-    da = through_activation(dy, y, activation)
-    _weight_gradients(x, da, dW, db)
+    np.matmul(x.T, da, out=dW)
+    np.add.reduce(da, axis=0, out=db)
     np.matmul(da, W.T, out=dx)
     return out
 
 
 def dense_backward_weights(
-    dy: Array,
-    x: Input,
-    y: Array,
-    activation: str,
-    out: tuple[Array, Array] | None = None,
+    da: Array, x: Input, out: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
-    """`ops.dense_backward_weights`; of binary x, only the active pixels are read."""
+    """`pairs.dense.dense_backward_weights`; of binary x, only active ones are read."""
     if out is None:
-        width = x.width if isinstance(x, ActivePixels) else x.shape[1]
-        out = np.empty((width, y.shape[1]), y.dtype), np.empty(y.shape[1], y.dtype)
+        out = (
+            np.empty((x.shape[1], da.shape[1]), da.dtype),
+            np.empty(da.shape[1:], da.dtype),
+        )
     dW, db = out
-    _weight_gradients(x, through_activation(dy, y, activation), dW, db)
+    if isinstance(x, np.ndarray):
+        np.matmul(x.T, da, out=dW)
+    else:
+        expect("x", x, (len(da), len(dW)))
+        expect("dW", dW, (x.width, da.shape[1]))
+        images = np.empty(len(x.columns), np.int32)
+        image_starts = np.empty(x.width + 1, np.int32)
+        list_images(x.columns, x.starts, images, image_starts)
+        sum_rows(da, images, image_starts, dW)
+    np.add.reduce(da, axis=0, out=db)
     return out
 
 
-def through_activation(dy: Array, y: Array, activation: str) -> Array:
-    """da = dy * f'(a); for the identity, dy itself."""
-    if activation == "identity":
-        return dy
-    if activation not in ("relu", "tanh"):
-        return dy * activation_slope(y, activation)
-    expect("dy", dy, y.shape)
-    da = np.empty_like(y)
-    (_relu_backward if activation == "relu" else _tanh_backward)(dy, y, da)
-    return da
+# ---- Activations ---------------------------------------------------------------------
+
+
+@jit
+def _relu(a, y):
+    zero = y.dtype.type(0)
+    for i in range(a.shape[0]):
+        for k in range(a.shape[1]):
+            y[i, k] = zero if a[i, k] <= zero else a[i, k]  # a NaN stays a NaN
 
 
 @jit
@@ -138,17 +120,39 @@ def _tanh_backward(dy, y, da):
             da[i, k] = dy[i, k] * (one - y[i, k] * y[i, k])
 
 
-def _weight_gradients(x: Input, da: Array, dW: Array, db: Array) -> None:
-    if isinstance(x, ActivePixels):
-        expect("x", x, (len(da), len(dW)))
-        expect("dW", dW, (x.width, da.shape[1]))
-        images = np.empty(len(x.columns), np.int32)
-        image_starts = np.empty(x.width + 1, np.int32)
-        list_images(x.columns, x.starts, images, image_starts)
-        sum_rows(da, images, image_starts, dW)
-    else:
-        np.matmul(x.T, da, out=dW)
-    np.add.reduce(da, axis=0, out=db)
+class Kernel(NamedTuple):
+    """The loops of an activation whose derivative is read off y."""
+
+    forward: Callable[[Array, Array], object]  # from a into y
+    backward: Callable[[Array, Array, Array], object]  # from dy and y into da
+
+
+KERNELS = {
+    RELU: Kernel(_relu, _relu_backward),
+    TANH: Kernel(np.tanh, _tanh_backward),
+}
+
+
+def activation_forward(f: Activation, a: Array, out: Array) -> Array:
+    """y = f(a), into `out`, which may be `a`; shapes (B, M)."""
+    if f not in KERNELS:
+        out[...] = f.forward(a)
+        return out
+    if out.shape != a.shape or out.dtype not in FLOATS:
+        raise unfit("out", out, a.shape)
+    KERNELS[f].forward(a, out)
+    return out
+
+
+def activation_backward(f: Activation, dy: Array, a: Array, y: Array) -> Array:
+    """da = dy f'(a); shapes (B, M)."""
+    if f not in KERNELS:
+        return f.backward(dy, a, y)
+    if dy.shape != y.shape or dy.dtype not in FLOATS:
+        raise unfit("dy", dy, y.shape)
+    da = np.empty_like(y)
+    KERNELS[f].backward(dy, y, da)
+    return da
 
 
 # ---- Bernoulli likelihood ------------------------------------------------------------
@@ -157,7 +161,7 @@ def _weight_gradients(x: Input, da: Array, dW: Array, db: Array) -> None:
 def bernoulli_forward(
     logits: Array, x: Input, out: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
-    """`likelihoods.bernoulli_forward`.
+    """`pairs.likelihoods.bernoulli_forward`.
 
     NumPy's exp is the vectorized one, so exp(-|l|) is taken between two loops.
     """
@@ -170,10 +174,10 @@ def bernoulli_forward(
     _minus_abs(logits, p)
     np.exp(p, out=p)
     _softplus_and_sigmoid(logits, p, nll)
-    if isinstance(x, ActivePixels):
-        _subtract_active_logits(logits, x.columns, x.starts, nll)
-    else:
+    if isinstance(x, np.ndarray):
         _subtract_weighted_logits(logits, x, nll)
+    else:
+        _subtract_active_logits(logits, x.columns, x.starts, nll)
     return out
 
 
@@ -227,16 +231,16 @@ def _subtract_weighted_logits(logits, x, nll):
 def bernoulli_backward(
     dnll: Array, p: Array, x: Input, out: Array | None = None
 ) -> Array:
-    """`likelihoods.bernoulli_backward`."""
+    """`pairs.likelihoods.bernoulli_backward`."""
     dlogits = np.empty_like(p) if out is None else out
     expect("x", x, p.shape)
-    if isinstance(x, ActivePixels):
+    if isinstance(x, np.ndarray):
+        np.subtract(p, x, out=dlogits)
+        dlogits *= dnll[:, None]
+    else:
         expect("dnll", dnll, p.shape[:1])
         np.multiply(dnll[:, None], p, out=dlogits)
         _subtract_at_active(dnll, x.columns, x.starts, dlogits)
-    else:
-        np.subtract(p, x, out=dlogits)
-        dlogits *= dnll[:, None]
     return dlogits
 
 
@@ -251,40 +255,32 @@ def _subtract_at_active(dnll, columns, starts, dlogits):
 
 
 def sgd_update(params: Array, grads: Array, lr: float) -> None:
-    """`optim.sgd_update`."""
+    """`pairs.optimizers.sgd_update`."""
     for grad in grads:
         params -= lr * grad
 
 
 def adam_update(
-    params: Array,
-    grads: Array,
-    m: Array,
-    v: Array,
-    step: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
+    params: Array, grads: Array, m: Array, v: Array, rates: AdamRates
 ) -> None:
-    """`optim.adam_update`, in one pass over memory.
+    """`pairs.optimizers.adam_update`, in one pass over memory.
 
     A moment becomes 0 when it, or the step it makes, fades below the smallest normal
     number: a processor takes a hundred times as long for a subnormal one, and no weight
     can tell the difference.
     """
-    expect("grads", grads, (len(grads), *params.shape))
-    expect("m", m, params.shape)
-    expect("v", v, params.shape)
-    _adam(params, grads, m, v, float(step), lr, beta1, beta2, eps)
+    for name, array, row in (("grads", grads, grads[0]), ("m", m, m), ("v", v, v)):
+        if row.shape != params.shape or row.dtype not in FLOATS:
+            raise unfit(name, array, params.shape)
+    _adam(params, grads, m, v, AdamRates(*map(float, rates)))
 
 
 @jit
-def _adam(params, grads, m, v, step, lr, beta1, beta2, eps):
+def _adam(params, grads, m, v, rates):
     """A block at a time: the shards' gradients are summed in a buffer that L1 keeps."""
     size = params.shape[0]
     buffer = np.empty(1024, params.dtype)
-    constants = adam_constants(params, step, lr, beta1, beta2, eps)
+    constants = adam_constants(params, rates)
     for start in range(0, size, 1024):
         stop = min(start + 1024, size)
         g = buffer[: stop - start]
@@ -297,8 +293,9 @@ def _adam(params, grads, m, v, step, lr, beta1, beta2, eps):
 
 
 @jit
-def adam_constants(params, step, lr, beta1, beta2, eps):
+def adam_constants(params, rates):
     """What `adam_block` is to know of a step, in the dtype of the parameters."""
+    step, lr, beta1, beta2, eps = rates
     kind, tiny = params.dtype.type, np.finfo(params.dtype).tiny
     scale1, scale2 = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
     return (

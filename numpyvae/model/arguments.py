@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError, expect_unmasked, expect_whole
-from ..kernels.active_pixels import ActivePixels, Input
-from ..pairs.dense import Array
+from ..kernels.active_pixels import ActivePixels
+from ..pairs.objectives import Objective
+from ..pairs.types import Array, Input
+
+if TYPE_CHECKING:
+    from .vae import VAE
 
 
 def expect_one_of(name: str, value: object, names: Collection[str]) -> None:
@@ -176,3 +180,38 @@ def expect_rows(rows: Any, count: int) -> None:
     if not rows.size or rows.min() < 0 or rows.max() >= count:
         found = f"{rows.min()} to {rows.max()}" if rows.size else "none"
         raise ArgumentError(f"rows: found {found}, {expected}")
+
+
+def expect_generator(rng: Any) -> None:
+    """Raise ArgumentError unless rng is a NumPy generator."""
+    if not isinstance(rng, np.random.Generator):
+        raise ArgumentError(
+            f"rng: found {type(rng).__name__}, expected a numpy.random.Generator, "
+            "such as numpy.random.default_rng(0)"
+        )
+
+
+# ---- What does not go together -------------------------------------------------------
+
+
+def expect_together(model: VAE) -> None:
+    """Raise ArgumentError if a model's parts can't make one."""
+    if model.classes and model.channels:
+        raise ArgumentError(
+            f"classes: found {model.classes} with channels {list(model.channels)}, "
+            "expected 0: a convolution has no place for a label"
+        )
+    if not model.family.has_density and not model.has_closed_kl:
+        raise ArgumentError(
+            f"prior: found {model.prior.name!r} for the posterior "
+            f"{model.posterior.name!r}, expected 'standard': a point has no density"
+        )
+
+
+def expect_objective(model: VAE, objective: Objective) -> None:
+    """Raise ArgumentError for an objective that a model can't be trained for."""
+    if objective.kl == "sampled" and not model.family.has_density:
+        raise ArgumentError(
+            "kl: found 'sampled', or an importance-weighted bound, for the posterior "
+            f"{model.posterior.name!r}, expected 'closed': a point has no density"
+        )

@@ -1,4 +1,4 @@
-"""The layers of a network: each arranges the calls of a pair of pairs/dense.py or pairs/conv.py.
+"""The layers of a network: each arranges the calls of its pair and its activation's.
 
 A layer holds its names and sizes. Between layers an image is a row, so that any layer
 can follow any other.
@@ -9,17 +9,22 @@ Shapes: B batch, N inputs, M outputs or maps; images of height H, width V, C cha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import ArgumentError
-from ..kernels.active_pixels import Input
-from ..pairs.conv import conv_size, transpose_size
-from ..pairs.dense import Array
-from .workspace import Allocate
+from ..pairs.activations import IDENTITY, Activation
+from ..pairs.conv import Window, conv_size, transpose_size
+from ..pairs.types import Array, Input, Shapes, Work
 
-KERNEL, STRIDE, PADDING = 4, 2, 1  # of every convolution: each halves its image
+KERNEL, WINDOW = 4, Window(stride=2, padding=1)  # each convolution halves its image
+
+
+class Trace(NamedTuple):
+    """What a layer saw and made. Where f' is read off y, y was written over a."""
+
+    x: Any  # (B, N), or a list of pixels
+    a: Array  # (B, M) the sums
+    y: Array  # (B, M) = f(a)
 
 
 class Layer(Protocol):
@@ -30,7 +35,7 @@ class Layer(Protocol):
         """The first part of its parameters' names."""
         ...
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self) -> Shapes:
         """The table of its parameters: W and b."""
         ...
 
@@ -38,36 +43,26 @@ class Layer(Protocol):
         """The number of inputs that an output is a sum of."""
         ...
 
-    def forward(
-        self, x: Any, params: Mapping[str, Array], f: SimpleNamespace, array: Allocate
-    ) -> Array:
-        """y (B, N_i) from x (B, N_i-1)."""
+    def forward(self, x: Any, work: Work) -> Trace:
+        """y (B, M) from x (B, N), and what it came by."""
         ...
 
     def backward(
-        self,
-        dy: Array,
-        x: Any,
-        y: Array,
-        params: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        f: SimpleNamespace,
-        array: Allocate,
-        wants_dx: bool,
-    ) -> Any:
-        """dx, or None if it isn't wanted; overwrites dW and db in `grads`."""
+        self, dy: Array, trace: Trace, work: Work, wants_dx: bool
+    ) -> Array | None:
+        """dx, or None if it isn't wanted; overwrites the gradients of W and b."""
         ...
 
 
 class Dense(NamedTuple):
-    """y = act(x W + b)."""
+    """y = f(x W + b)."""
 
     name: str
     inputs: int
     outputs: int
-    activation: str
+    f: Activation
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self) -> Shapes:
         """W (N, M) and b (M,)."""
         return {
             f"{self.name}.W": (self.inputs, self.outputs),
@@ -78,33 +73,31 @@ class Dense(NamedTuple):
         """N."""
         return self.inputs
 
-    def forward(
-        self, x: Input, params: Mapping[str, Array], f: Any, array: Allocate
-    ) -> Array:
+    def forward(self, x: Input, work: Work) -> Trace:
         """See `Layer`."""
-        W, b = params[f"{self.name}.W"], params[f"{self.name}.b"]
-        y = array(self.name, (len(x), len(b)), b.dtype)
-        return f.dense_forward(x, W, b, self.activation, out=y)
+        W, b = work.params[f"{self.name}.W"], work.params[f"{self.name}.b"]
+        a = work.arrays[self.name, (len(x), self.outputs), b.dtype]
+        work.code.dense_forward(x, W, b, out=a)
+        if self.f is IDENTITY:
+            return Trace(x, a, a)
+        y = work.arrays[f"{self.name}.y", a.shape, a.dtype] if self.f.reads_input else a
+        return Trace(x, a, work.code.activation_forward(self.f, a, y))
 
     def backward(
-        self,
-        dy: Array,
-        x: Any,
-        y: Array,
-        params: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        f: Any,
-        array: Allocate,
-        wants_dx: bool,
-    ) -> Any:
+        self, dy: Array, trace: Trace, work: Work, wants_dx: bool
+    ) -> Array | None:
         """See `Layer`."""
-        W = params[f"{self.name}.W"]
-        dW, db = grads[f"{self.name}.W"], grads[f"{self.name}.b"]
+        W = work.params[f"{self.name}.W"]
+        dW, db = work.grads[f"{self.name}.W"], work.grads[f"{self.name}.b"]
+        x, a, y = trace
+        da = dy
+        if self.f is not IDENTITY:
+            da = work.code.activation_backward(self.f, dy, a, y)
         if not wants_dx:
-            f.dense_backward_weights(dy, x, y, self.activation, out=(dW, db))
+            work.code.dense_backward_weights(da, x, out=(dW, db))
             return None
-        dx = array(f"{self.name}.dx", x.shape, W.dtype)
-        f.dense_backward(dy, x, y, W, self.activation, out=(dx, dW, db))
+        dx = work.arrays[f"{self.name}.dx", x.shape, W.dtype]
+        work.code.dense_backward(da, x, W, out=(dx, dW, db))
         return dx
 
 
@@ -114,14 +107,17 @@ class Conv(NamedTuple):
     name: str
     image: tuple[int, int, int]
     maps: int
-    activation: str
+    f: Activation
 
     def output(self) -> tuple[int, int, int]:
-        """(H', V', M)."""
-        H, V = (conv_size(n, KERNEL, STRIDE, PADDING) for n in self.image[:2])
+        """(H', V', M). Raises ArgumentError if the image is too small."""
+        try:
+            H, V = (conv_size(n, KERNEL, *WINDOW) for n in self.image[:2])
+        except ValueError as error:
+            raise ArgumentError(f"channels: found too many: {error}") from error
         return H, V, self.maps
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self) -> Shapes:
         """W (K, K, C, M) and b (M,)."""
         return {
             f"{self.name}.W": (KERNEL, KERNEL, self.image[2], self.maps),
@@ -132,42 +128,31 @@ class Conv(NamedTuple):
         """K K C."""
         return KERNEL * KERNEL * self.image[2]
 
-    def forward(
-        self, x: Array, params: Mapping[str, Array], f: Any, array: Allocate
-    ) -> Array:
+    def forward(self, x: Array, work: Work) -> Trace:
         """See `Layer`."""
-        W, b = params[f"{self.name}.W"], params[f"{self.name}.b"]
-        y = array(self.name, (len(x), *self.output()), b.dtype)
-        x = x.reshape(len(x), *self.image)
-        f.conv_forward(x, W, b, self.activation, STRIDE, PADDING, out=y)
-        return y.reshape(len(y), math.prod(self.output()))
+        W, b = work.params[f"{self.name}.W"], work.params[f"{self.name}.b"]
+        a = work.arrays[self.name, (len(x), *self.output()), b.dtype]
+        images = x.reshape(len(x), *self.image)
+        work.code.conv_forward(images, W, b, WINDOW, out=a)
+        a = a.reshape(len(a), math.prod(self.output()))
+        y = work.arrays[f"{self.name}.y", a.shape, a.dtype] if self.f.reads_input else a
+        return Trace(images, a, work.code.activation_forward(self.f, a, y))
 
     def backward(
-        self,
-        dy: Array,
-        x: Array,
-        y: Array,
-        params: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        f: Any,
-        array: Allocate,
-        wants_dx: bool,
-    ) -> Any:
+        self, dy: Array, trace: Trace, work: Work, wants_dx: bool
+    ) -> Array | None:
         """See `Layer`."""
-        W = params[f"{self.name}.W"]
-        dW, db = grads[f"{self.name}.W"], grads[f"{self.name}.b"]
-        dy, y = (a.reshape(len(a), *self.output()) for a in (dy, y))
-        images = x.reshape(len(x), *self.image)
+        W = work.params[f"{self.name}.W"]
+        dW, db = work.grads[f"{self.name}.W"], work.grads[f"{self.name}.b"]
+        x, a, y = trace
+        da = work.code.activation_backward(self.f, dy, a, y)
+        da = da.reshape(len(da), *self.output())
         if not wants_dx:
-            f.conv_backward_weights(
-                dy, images, y, KERNEL, self.activation, STRIDE, PADDING, out=(dW, db)
-            )
+            work.code.conv_backward_weights(da, x, KERNEL, WINDOW, out=(dW, db))
             return None
-        dx = array(f"{self.name}.dx", images.shape, W.dtype)
-        f.conv_backward(
-            dy, images, y, W, self.activation, STRIDE, PADDING, out=(dx, dW, db)
-        )
-        return dx.reshape(x.shape)
+        dx = work.arrays[f"{self.name}.dx", x.shape, W.dtype]
+        work.code.conv_backward(da, x, W, WINDOW, out=(dx, dW, db))
+        return dx.reshape(len(dx), math.prod(self.image))
 
 
 class ConvTranspose(NamedTuple):
@@ -176,7 +161,7 @@ class ConvTranspose(NamedTuple):
     name: str
     maps: tuple[int, int, int]
     image: tuple[int, int, int]
-    activation: str
+    f: Activation
 
     def output_padding(self) -> int:
         """What the image has over the smallest that gives maps of this size.
@@ -184,7 +169,7 @@ class ConvTranspose(NamedTuple):
         Raises ArgumentError where the width asks for another one than the height.
         """
         height, width = (
-            n - transpose_size(m, KERNEL, STRIDE, PADDING, 0)
+            n - transpose_size(m, KERNEL, *WINDOW, 0)
             for n, m in zip(self.image[:2], self.maps[:2], strict=True)
         )
         if height != width:
@@ -194,7 +179,7 @@ class ConvTranspose(NamedTuple):
             )
         return height
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self) -> Shapes:
         """W (K, K, C, M) and b (C,)."""
         return {
             f"{self.name}.W": (KERNEL, KERNEL, self.image[2], self.maps[2]),
@@ -203,38 +188,27 @@ class ConvTranspose(NamedTuple):
 
     def fan_in(self) -> float:
         """An image pixel meets (K / stride)^2 pixels of M maps."""
-        return self.maps[2] * (KERNEL / STRIDE) ** 2
+        return self.maps[2] * (KERNEL / WINDOW.stride) ** 2
 
-    def forward(
-        self, x: Array, params: Mapping[str, Array], f: Any, array: Allocate
-    ) -> Array:
+    def forward(self, x: Array, work: Work) -> Trace:
         """See `Layer`."""
-        W, b = params[f"{self.name}.W"], params[f"{self.name}.b"]
-        y = array(self.name, (len(x), *self.image), b.dtype)
-        f.conv_transpose_forward(
-            x.reshape(len(x), *self.maps), W, b, self.activation,
-            STRIDE, PADDING, self.output_padding(), out=y,
-        )  # fmt: skip
-        return y.reshape(len(y), math.prod(self.image))
+        W, b = work.params[f"{self.name}.W"], work.params[f"{self.name}.b"]
+        a = work.arrays[self.name, (len(x), *self.image), b.dtype]
+        maps, padding = x.reshape(len(x), *self.maps), self.output_padding()
+        work.code.conv_transpose_forward(maps, W, b, WINDOW, padding, out=a)
+        a = a.reshape(len(a), math.prod(self.image))
+        y = work.arrays[f"{self.name}.y", a.shape, a.dtype] if self.f.reads_input else a
+        return Trace(maps, a, work.code.activation_forward(self.f, a, y))
 
     def backward(
-        self,
-        dy: Array,
-        x: Array,
-        y: Array,
-        params: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        f: Any,
-        array: Allocate,
-        wants_dx: bool,
-    ) -> Any:
+        self, dy: Array, trace: Trace, work: Work, wants_dx: bool
+    ) -> Array | None:
         """See `Layer`; a decoder's input always wants its gradient."""
-        W = params[f"{self.name}.W"]
-        dW, db = grads[f"{self.name}.W"], grads[f"{self.name}.b"]
-        maps = x.reshape(len(x), *self.maps)
-        dx = array(f"{self.name}.dx", maps.shape, W.dtype)
-        dy, y = (a.reshape(len(a), *self.image) for a in (dy, y))
-        f.conv_transpose_backward(
-            dy, maps, y, W, self.activation, STRIDE, PADDING, out=(dx, dW, db)
-        )
-        return dx.reshape(x.shape)
+        W = work.params[f"{self.name}.W"]
+        dW, db = work.grads[f"{self.name}.W"], work.grads[f"{self.name}.b"]
+        x, a, y = trace
+        da = work.code.activation_backward(self.f, dy, a, y)
+        da = da.reshape(len(da), *self.image)
+        dx = work.arrays[f"{self.name}.dx", x.shape, W.dtype]
+        work.code.conv_transpose_backward(da, x, W, WINDOW, out=(dx, dW, db))
+        return dx.reshape(len(dx), math.prod(self.maps))

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..pairs.dense import Array
-
-Shapes = Mapping[str, tuple[int, ...]]
+from ..pairs.types import Array, Shapes
 
 
 class Parameters(Mapping[str, Array]):
     """A flat vector of parameters (or of gradients) and its views by name.
 
     `flat` has shape (P,); `parameters["encoder.0.W"]` is a view of it with the shape
-    that the table gives. Writing to either changes both.
+    that the table gives. Writing to either changes both. `blocks` are the views alone,
+    for whoever asks often.
     """
 
     def __init__(self, shapes: Shapes, flat: Array) -> None:
@@ -30,12 +30,12 @@ class Parameters(Mapping[str, Array]):
         size = sum(math.prod(shape) for shape in self.shapes.values())
         if flat.shape != (size,):
             raise ValueError(f"the table needs {(size,)}, the vector has {flat.shape}")
-        self._views: dict[str, Array] = {}
-        start = 0
+        views, start = {}, 0
         for name, shape in self.shapes.items():
             stop = start + math.prod(shape)
-            self._views[name] = flat[start:stop].reshape(shape)
+            views[name] = flat[start:stop].reshape(shape)
             start = stop
+        self.blocks: Mapping[str, Array] = MappingProxyType(views)
 
     @classmethod
     def zeros(cls, shapes: Shapes, dtype: DTypeLike) -> Parameters:
@@ -47,18 +47,22 @@ class Parameters(Mapping[str, Array]):
         """The same table over another vector (P,): a gradient, a perturbed copy."""
         return Parameters(self.shapes, flat)
 
+    def unwritten(self) -> Parameters:
+        """The same table over NaN: what a backward pass leaves unwritten is seen."""
+        return self.like(np.full_like(self.flat, np.nan))
+
     def __reduce__(self) -> tuple[type[Parameters], tuple[Shapes, Array]]:
         """Copy and pickle table and vector; the views are laid out anew."""
         return Parameters, (self.shapes, self.flat)
 
     def __getitem__(self, name: str) -> Array:
         """The view of one block."""
-        return self._views[name]
+        return self.blocks[name]
 
     def __iter__(self) -> Iterator[str]:
         """The names, in the order of the vector."""
-        return iter(self._views)
+        return iter(self.blocks)
 
     def __len__(self) -> int:
         """The number of blocks."""
-        return len(self._views)
+        return len(self.blocks)

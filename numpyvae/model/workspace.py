@@ -1,41 +1,56 @@
-"""Arrays that a step writes to: allocated once, used again at the next step."""
+"""What one thread computes with: parameters, gradients, arrays, and a code."""
+
+from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..pairs.dense import Array
+from ..pairs.reference import Reference
+from ..pairs.types import Array, Arrays
+
+Key = tuple[str, tuple[int, ...], DTypeLike]
 
 
-class Allocate(Protocol):
-    """Whatever hands out an array of a shape and dtype under a name."""
-
-    def __call__(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """An array whose contents are to be overwritten."""
-        ...
-
-
-def fresh(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """A new array each time: for whoever keeps the results."""
-    return np.empty(shape, dtype)
-
-
-class Workspace:
-    """The same array for the same name; a shorter batch gets a view of it.
+class Reused(dict[Key, Array]):
+    """Work arrays, the same for the same name; a shorter batch gets a view of it.
 
     One step's results are overwritten by the next. A thread has its own.
     """
 
     def __init__(self) -> None:
         """Start with nothing allocated."""
-        self._arrays: dict[str, Array] = {}
+        self._whole: dict[tuple[str, DTypeLike], Array] = {}
 
-    def __call__(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """The array `name`, grown if it is too small."""
+    def __missing__(self, key: Key) -> Array:
+        """The view of this shape; the array behind it is grown if it is too small."""
+        name, shape, dtype = key
         size = math.prod(shape)
-        array = self._arrays.get(name)
-        if array is None or array.size < size or array.dtype != dtype:
-            array = self._arrays[name] = np.empty(size, dtype)
-        return array[:size].reshape(shape)
+        whole = self._whole.get((name, dtype))
+        if whole is None or whole.size < size:
+            for old in [k for k in self if (k[0], k[2]) == (name, dtype)]:
+                del self[old]
+            whole = self._whole[name, dtype] = np.empty(size, dtype)
+        self[key] = view = whole[:size].reshape(shape)
+        return view
+
+
+class Fresh:
+    """A new array each time: for whoever keeps the results."""
+
+    def __getitem__(self, key: Key) -> Array:
+        """`fresh[name, shape, dtype]`."""
+        _, shape, dtype = key
+        return np.empty(shape, dtype)
+
+
+class Workspace(NamedTuple):
+    """See `pairs.types.Work`."""
+
+    params: Mapping[str, Array]
+    grads: Mapping[str, Array]
+    arrays: Arrays
+    code: Reference

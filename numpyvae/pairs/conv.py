@@ -8,27 +8,31 @@ channels; K the kernel's height and width. W (K, K, C, M) for both directions.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, expect_whole
-from .dense import Array, activate, activation_slope
+from .types import Array
 
 # ---- Sizes ---------------------------------------------------------------------------
+
+
+class Window(NamedTuple):
+    """How a kernel goes over an image: how far at a time, in a frame how wide."""
+
+    stride: int
+    padding: int
 
 
 def conv_size(H: int, K: int, stride: int, padding: int) -> int:
     """H', the height (or width) of the map of an image of H (Eq. 14.1).
 
-    Raises ArgumentError when the kernel does not fit into the padded image.
+    Raises ValueError when the kernel does not fit into the padded image.
     """
-    expect_whole("image size", H, 1)
-    expect_whole("kernel size", K, 1)
-    expect_whole("stride", stride, 1)
-    expect_whole("padding", padding, 0)
+    _expect_least(1, H=H, K=K, stride=stride)
+    _expect_least(0, padding=padding)
     if H + 2 * padding < K:
-        raise ArgumentError(
+        raise ValueError(
             f"kernel size: found {K}, expected at most {H + 2 * padding}, the size of "
             f"the image ({H}) with its padding ({padding} on each side)"
         )
@@ -41,25 +45,28 @@ def transpose_size(
     """The height (or width) of the image that is made of a map of H (Eq. 14.8).
 
     `output_padding` < stride chooses among the sizes that have a map of H. Raises
-    ArgumentError when it is larger or when no image is left within the padding.
+    ValueError when it is larger or when no image is left within the padding.
     """
-    expect_whole("map size", H, 1)
-    expect_whole("kernel size", K, 1)
-    expect_whole("stride", stride, 1)
-    expect_whole("padding", padding, 0)
-    expect_whole("output_padding", output_padding, 0)
+    _expect_least(1, H=H, K=K, stride=stride)
+    _expect_least(0, padding=padding, output_padding=output_padding)
     if output_padding >= stride:
-        raise ArgumentError(
+        raise ValueError(
             f"output_padding: found {output_padding}, expected less than the stride, "
             f"{stride}"
         )
     padded = (H - 1) * stride + K + output_padding
     if padded <= 2 * padding:
-        raise ArgumentError(
+        raise ValueError(
             f"padding: found {padding}, expected less than half of {padded}, the size "
             f"of the image before the padding is cut off"
         )
     return padded - 2 * padding
+
+
+def _expect_least(least: int, **sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < least:
+            raise ValueError(f"{name}: found {size}, expected {least} or more")
 
 
 # ---- The three derivatives of one sum ------------------------------------------------
@@ -127,67 +134,53 @@ def _padded(x: Array, padding: int) -> Array:
 # ---- The layers ----------------------------------------------------------------------
 
 
-def conv_forward(
-    x: Array, W: Array, b: Array, activation: str, stride: int, padding: int
-) -> Array:
-    """A convolution with its activation, y = f(x * W + b) (Eq. 14.2).
+def conv_forward(x: Array, W: Array, b: Array, window: Window) -> Array:
+    """The sums of a convolution, a = x * W + b (Eq. 14.2).
 
-    Shapes: x (B, H, V, C), W (K, K, C, M), b (M,) -> y (B, H', V', M).
+    Shapes: x (B, H, V, C), W (K, K, C, M), b (M,) -> a (B, H', V', M).
     """
-    return activate(convolve(x, W, stride, padding) + b, activation)
+    return convolve(x, W, *window) + b
 
 
 def conv_backward(
-    dy: Array, x: Array, y: Array, W: Array, activation: str, stride: int, padding: int
+    da: Array, x: Array, W: Array, window: Window
 ) -> tuple[Array, Array, Array]:
-    """The gradients of a convolution: dx, dW, db from dy (Eq. 14.7).
+    """The gradients of a convolution: dx, dW, db from da (Eq. 14.7).
 
-    Shapes: dy, y (B, H', V', M), x (B, H, V, C), W (K, K, C, M) -> those of x, W, b.
+    Shapes: da (B, H', V', M), x (B, H, V, C), W (K, K, C, M) -> those of x, W, b.
     """
-    da = dy * activation_slope(y, activation)
-    dW = convolve_weights(x, da, len(W), stride, padding)
+    dW = convolve_weights(x, da, len(W), *window)
     db = da.sum(axis=(0, 1, 2))
-    dx = convolve_transposed(da, W, x.shape[1:3], stride, padding)
+    dx = convolve_transposed(da, W, x.shape[1:3], *window)
     return dx, dW, db
 
 
 def conv_backward_weights(
-    dy: Array, x: Array, y: Array, K: int, activation: str, stride: int, padding: int
+    da: Array, x: Array, K: int, window: Window
 ) -> tuple[Array, Array]:
     """`conv_backward` for a layer whose input is data: dW and db (Eq. 14.7)."""
-    da = dy * activation_slope(y, activation)
-    return convolve_weights(x, da, K, stride, padding), da.sum(axis=(0, 1, 2))
+    return convolve_weights(x, da, K, *window), da.sum(axis=(0, 1, 2))
 
 
 def conv_transpose_forward(
-    x: Array,
-    W: Array,
-    b: Array,
-    activation: str,
-    stride: int,
-    padding: int,
-    output_padding: int,
+    x: Array, W: Array, b: Array, window: Window, output_padding: int
 ) -> Array:
-    """A transposed convolution with its activation (Eq. 14.9).
+    """The sums of a transposed convolution (Eq. 14.9).
 
-    Shapes: x (B, H', V', M), W (K, K, C, M), b (C,) -> y (B, H, V, C).
+    Shapes: x (B, H', V', M), W (K, K, C, M), b (C,) -> a (B, H, V, C).
     """
-    K = len(W)
-    size = tuple(
-        transpose_size(n, K, stride, padding, output_padding) for n in x.shape[1:3]
-    )
-    return activate(convolve_transposed(x, W, size, stride, padding) + b, activation)
+    H, V = (transpose_size(n, len(W), *window, output_padding) for n in x.shape[1:3])
+    return convolve_transposed(x, W, (H, V), *window) + b
 
 
 def conv_transpose_backward(
-    dy: Array, x: Array, y: Array, W: Array, activation: str, stride: int, padding: int
+    da: Array, x: Array, W: Array, window: Window
 ) -> tuple[Array, Array, Array]:
-    """The gradients of a transposed convolution: dx, dW, db from dy (Eq. 14.10).
+    """The gradients of a transposed convolution: dx, dW, db from da (Eq. 14.10).
 
-    Shapes: dy, y (B, H, V, C), x (B, H', V', M), W (K, K, C, M) -> those of x, W, b.
+    Shapes: da (B, H, V, C), x (B, H', V', M), W (K, K, C, M) -> those of x, W, b.
     """
-    da = dy * activation_slope(y, activation)
-    dW = convolve_weights(da, x, len(W), stride, padding)
+    dW = convolve_weights(da, x, len(W), *window)
     db = da.sum(axis=(0, 1, 2))
-    dx = convolve(da, W, stride, padding)
+    dx = convolve(da, W, *window)
     return dx, dW, db

@@ -1,27 +1,20 @@
 """The likelihood p(x|z): what the decoder's outputs say about an image.
 
-Each has its pair and a class that tells a model how to use it; a new one is a section
-of this file and an entry of LIKELIHOODS. Written to be read beside lesson 11;
-`kernels/dense.py` holds the compiled twins.
+Each has its pair, and a class that tells a model how to use it and registers itself.
+Written to be read beside lesson 11; `kernels/dense.py` holds the Bernoulli's twin.
 
 Shapes: B batch, D pixels. The dtype that comes in goes out. Units: nats.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..kernels.active_pixels import Input
-from ..model.workspace import Allocate
-from .dense import Array, activate, exp_minus_abs
-
-Shapes = dict[str, tuple[int, ...]]
-LOG_2PI = math.log(2 * math.pi)
+from .activations import exp_minus_abs, sigmoid_forward, softplus_forward
+from .posteriors import LOG_2PI
+from .types import Array, Input, Registry, Shapes, Work
 
 
 class Likelihood(Protocol):
@@ -30,37 +23,26 @@ class Likelihood(Protocol):
     name: str
     outputs: int  # of the decoder, for each pixel
     pixels: str  # which it is a density of: "binary", "grey", or "any"
-    learned: ClassVar[Shapes]  # parameters of its own, which start at 0
+    levels: int  # of a grey pixel, if it gives their probabilities; else 0
 
-    def forward(
-        self,
-        out: Array,
-        x: Input,
-        params: Mapping[str, Array],
-        f: SimpleNamespace,
-        array: Allocate,
-    ) -> tuple[Array, Array]:
-        """-log p(x|z) of each image (B,) and its pixel means (B, D)."""
+    def shapes(self) -> Shapes:
+        """The parameters of its own, which start at 0."""
         ...
 
-    def backward(
-        self,
-        dnll: Array,
-        out: Array,
-        mean: Array,
-        x: Input,
-        params: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        f: SimpleNamespace,
-        array: Allocate,
-    ) -> Array:
-        """dout, as `out`; overwrites the `grads` of its own parameters."""
+    def forward(self, out: Array, x: Any, work: Work) -> tuple[Array, Any]:
+        """-log p(x|z) of each image (B,), and what `backward` needs beside x."""
+        ...
+
+    def backward(self, dnll: Array, out: Array, kept: Any, x: Any, work: Work) -> Array:
+        """dout, as `out`; overwrites the gradients of its own parameters."""
         ...
 
     def mean(self, out: Array) -> Array:
         """The pixel means (B, D) of decoder outputs."""
         ...
 
+
+LIKELIHOODS: Registry[Likelihood] = Registry()
 
 # ---- Bernoulli -----------------------------------------------------------------------
 
@@ -72,8 +54,8 @@ def bernoulli_forward(logits: Array, x: Array) -> tuple[Array, Array]:
     as softplus(l) - x l: finite for every finite logit, with nothing clipped. For grey
     x it is the cross-entropy, which is no density.
     """
-    nll = (activate(logits, "softplus") - x * logits).sum(axis=1)
-    return nll, activate(logits, "sigmoid")
+    nll = (softplus_forward(logits) - x * logits).sum(axis=1)
+    return nll, sigmoid_forward(logits)
 
 
 def bernoulli_backward(dnll: Array, p: Array, x: Array) -> Array:
@@ -84,31 +66,31 @@ def bernoulli_backward(dnll: Array, p: Array, x: Array) -> Array:
 class Bernoulli:
     """Each pixel is 1 with probability p = sigmoid(logit)."""
 
-    name, outputs, pixels = "bernoulli", 1, "binary"
-    learned: ClassVar[Shapes] = {}
+    name, outputs, pixels, levels = "bernoulli", 1, "binary", 0
 
-    def forward(
-        self, out: Array, x: Input, params: Any, f: Any, array: Allocate
-    ) -> tuple[Array, Array]:
+    def shapes(self) -> Shapes:
         """See `Likelihood`."""
-        results = (
-            array("recon", out.shape[:1], out.dtype),
-            array("p", out.shape, out.dtype),
-        )
-        return f.bernoulli_forward(out, x, out=results)
+        return {}
+
+    def forward(self, out: Array, x: Input, work: Work) -> tuple[Array, Array]:
+        """See `Likelihood`."""
+        nll = work.arrays["recon", out.shape[:1], out.dtype]
+        p = work.arrays["p", out.shape, out.dtype]
+        return work.code.bernoulli_forward(out, x, out=(nll, p))
 
     def backward(
-        self, dnll: Array, out: Array, mean: Array, x: Input,
-        params: Any, grads: Any, f: Any, array: Allocate,
-    ) -> Array:  # fmt: skip
+        self, dnll: Array, out: Array, kept: Array, x: Input, work: Work
+    ) -> Array:
         """See `Likelihood`."""
-        dlogits = array("dlogits", out.shape, out.dtype)
-        return f.bernoulli_backward(dnll, mean, x, out=dlogits)
+        dlogits = work.arrays["dlogits", out.shape, out.dtype]
+        return work.code.bernoulli_backward(dnll, kept, x, out=dlogits)
 
     def mean(self, out: Array) -> Array:
         """See `Likelihood`."""
-        return activate(out, "sigmoid")
+        return sigmoid_forward(out)
 
+
+LIKELIHOODS.add(Bernoulli())
 
 # ---- Continuous Bernoulli ------------------------------------------------------------
 
@@ -163,26 +145,28 @@ class ContinuousBernoulli:
     density does: its nats compare with those of the same model alone.
     """
 
-    name, outputs, pixels = "continuous-bernoulli", 1, "grey"
-    learned: ClassVar[Shapes] = {}
+    name, outputs, pixels, levels = "continuous-bernoulli", 1, "grey", 0
 
-    def forward(
-        self, out: Array, x: Any, params: Any, f: Any, array: Allocate
-    ) -> tuple[Array, Array]:
+    def shapes(self) -> Shapes:
         """See `Likelihood`."""
-        return f.continuous_bernoulli_forward(out, x)
+        return {}
+
+    def forward(self, out: Array, x: Array, work: Work) -> tuple[Array, Array]:
+        """See `Likelihood`."""
+        return continuous_bernoulli_forward(out, x)
 
     def backward(
-        self, dnll: Array, out: Array, mean: Array, x: Any,
-        params: Any, grads: Any, f: Any, array: Allocate,
-    ) -> Array:  # fmt: skip
+        self, dnll: Array, out: Array, kept: Array, x: Array, work: Work
+    ) -> Array:
         """See `Likelihood`."""
-        return f.continuous_bernoulli_backward(dnll, mean, x)
+        return continuous_bernoulli_backward(dnll, kept, x)
 
     def mean(self, out: Array) -> Array:
         """See `Likelihood`."""
         return continuous_bernoulli_mean(out)
 
+
+LIKELIHOODS.add(ContinuousBernoulli())
 
 # ---- Gaussian, one variance for all pixels -------------------------------------------
 
@@ -216,28 +200,52 @@ def isotropic_backward(
 class Gaussian:
     """Pixels around the decoder's output with sigma = 1: the squared error."""
 
-    name, outputs, pixels = "gaussian", 1, "any"
-    learned: ClassVar[Shapes] = {}
+    name, outputs, pixels, levels = "gaussian", 1, "any", 0
+    LOGVAR = np.zeros(1)
 
-    def logvar(self, params: Mapping[str, Array], dtype: Any) -> Array:
-        """log sigma^2 (1,)."""
-        return np.zeros(1, dtype)
-
-    def forward(
-        self, out: Array, x: Any, params: Mapping[str, Array], f: Any, array: Allocate
-    ) -> tuple[Array, Array]:
+    def shapes(self) -> Shapes:
         """See `Likelihood`."""
-        return f.isotropic_forward(out, self.logvar(params, out.dtype), x), out
+        return {}
+
+    def forward(self, out: Array, x: Array, work: Work) -> tuple[Array, None]:
+        """See `Likelihood`."""
+        return isotropic_forward(out, self.LOGVAR.astype(out.dtype), x), None
 
     def backward(
-        self, dnll: Array, out: Array, mean: Array, x: Any, params: Mapping[str, Array],
-        grads: Mapping[str, Array], f: Any, array: Allocate,
-    ) -> Array:  # fmt: skip
+        self, dnll: Array, out: Array, kept: None, x: Array, work: Work
+    ) -> Array:
         """See `Likelihood`."""
-        logvar = self.logvar(params, out.dtype)
-        dmean, dlogvar = f.isotropic_backward(dnll, out, logvar, x)
-        for name in self.learned:
-            grads[name][...] = dlogvar
+        return isotropic_backward(dnll, out, self.LOGVAR.astype(out.dtype), x)[0]
+
+    def mean(self, out: Array) -> Array:
+        """See `Likelihood`."""
+        return out
+
+
+LIKELIHOODS.add(Gaussian())
+
+
+class GaussianLearned:
+    """The same with one sigma, that is learned."""
+
+    name, outputs, pixels, levels = "gaussian-learned", 1, "grey", 0
+
+    def shapes(self) -> Shapes:
+        """See `Likelihood`."""
+        return {"likelihood.logvar": (1,)}
+
+    def forward(self, out: Array, x: Array, work: Work) -> tuple[Array, None]:
+        """See `Likelihood`."""
+        return isotropic_forward(out, work.params["likelihood.logvar"], x), None
+
+    def backward(
+        self, dnll: Array, out: Array, kept: None, x: Array, work: Work
+    ) -> Array:
+        """See `Likelihood`."""
+        logvar = work.params["likelihood.logvar"]
+        dmean, work.grads["likelihood.logvar"][...] = isotropic_backward(
+            dnll, out, logvar, x
+        )
         return dmean
 
     def mean(self, out: Array) -> Array:
@@ -245,16 +253,7 @@ class Gaussian:
         return out
 
 
-class GaussianLearned(Gaussian):
-    """The same with one sigma that is learned."""
-
-    name, pixels = "gaussian-learned", "grey"
-    learned: ClassVar[Shapes] = {"likelihood.logvar": (1,)}
-
-    def logvar(self, params: Mapping[str, Array], dtype: Any) -> Array:
-        """log sigma^2 (1,)."""
-        return params["likelihood.logvar"]
-
+LIKELIHOODS.add(GaussianLearned())
 
 # ---- Gaussian, a variance for each pixel of each image -------------------------------
 
@@ -289,24 +288,24 @@ class GaussianPixels:
     grows without bound: its nats compare with those of the same model alone.
     """
 
-    name, outputs, pixels = "gaussian-pixels", 2, "grey"
-    learned: ClassVar[Shapes] = {}
+    name, outputs, pixels, levels = "gaussian-pixels", 2, "grey", 0
 
-    def forward(
-        self, out: Array, x: Any, params: Any, f: Any, array: Allocate
-    ) -> tuple[Array, Array]:
+    def shapes(self) -> Shapes:
         """See `Likelihood`."""
-        mean, logvar = out[:, ::2], out[:, 1::2]
-        return f.gaussian_forward(mean, logvar, x), mean
+        return {}
+
+    def forward(self, out: Array, x: Array, work: Work) -> tuple[Array, None]:
+        """See `Likelihood`."""
+        return gaussian_forward(out[:, ::2], out[:, 1::2], x), None
 
     def backward(
-        self, dnll: Array, out: Array, mean: Array, x: Any,
-        params: Any, grads: Any, f: Any, array: Allocate,
-    ) -> Array:  # fmt: skip
+        self, dnll: Array, out: Array, kept: None, x: Array, work: Work
+    ) -> Array:
         """See `Likelihood`."""
-        dout = array("dout", out.shape, out.dtype)
-        dmean, dlogvar = f.gaussian_backward(dnll, mean, out[:, 1::2], x)
-        dout[:, ::2], dout[:, 1::2] = dmean, dlogvar
+        dout = work.arrays["dout", out.shape, out.dtype]
+        dout[:, ::2], dout[:, 1::2] = gaussian_backward(
+            dnll, out[:, ::2], out[:, 1::2], x
+        )
         return dout
 
     def mean(self, out: Array) -> Array:
@@ -314,13 +313,4 @@ class GaussianPixels:
         return out[:, ::2]
 
 
-LIKELIHOODS: dict[str, Likelihood] = {
-    likelihood.name: likelihood
-    for likelihood in (
-        Bernoulli(),
-        ContinuousBernoulli(),
-        Gaussian(),
-        GaussianLearned(),
-        GaussianPixels(),
-    )
-}
+LIKELIHOODS.add(GaussianPixels())

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from ..errors import ArgumentError, expect_number, expect_whole
-from .dense import Array
+from .types import Array
 
 KLS = ("closed", "sampled")
 
@@ -59,8 +59,9 @@ def iwae_backward(dloss: Array, shares: Array) -> tuple[Array, Array]:
 class Elbo:
     """The evidence lower bound, with its KL weighted by beta.
 
-    `kl` is "closed" for the formula of the posterior, "sampled" for log q - log p at
-    each of the K `samples`. Raises ArgumentError for a value out of range.
+    `kl` is "closed" for a formula, where the posterior and the prior have one, or
+    "sampled" for log q - log p at each of the K `samples`. Raises ValueError for a
+    value out of range.
     """
 
     beta: float = 1.0
@@ -69,10 +70,11 @@ class Elbo:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        expect_number("beta", self.beta, "0 or more")
-        expect_whole("samples", self.samples, 1)
+        _expect_samples(self.samples)
+        if not 0 <= self.beta < math.inf:
+            raise ValueError(f"beta: found {self.beta!r}, expected 0 or more")
         if self.kl not in KLS:
-            raise ArgumentError(f"kl: found {self.kl!r}, expected {' or '.join(KLS)}")
+            raise ValueError(f"kl: found {self.kl!r}, expected {' or '.join(KLS)}")
 
     def forward(self, recon: Array, kl: Array) -> tuple[Array, Array | None]:
         """The loss of each image (B,), and what `backward` needs of the pass: None."""
@@ -87,20 +89,16 @@ class Elbo:
 class Iwae:
     """The importance-weighted bound of Burda et al. (2015): tighter for more samples.
 
-    Raises ArgumentError for a value out of range.
+    An importance weight is p(x, z) / q(z|x) at the sample itself. Raises ValueError for
+    a value out of range.
     """
 
     samples: int = 5
-    kl: str = "sampled"
+    kl: ClassVar[str] = "sampled"
 
     def __post_init__(self) -> None:
-        """Check every value."""
-        expect_whole("samples", self.samples, 1)
-        if self.kl != "sampled":
-            raise ArgumentError(
-                f"kl: found {self.kl!r}, expected sampled: an importance weight is "
-                "p(x, z) / q(z|x) at the sample itself"
-            )
+        """Check the number of samples."""
+        _expect_samples(self.samples)
 
     def forward(self, recon: Array, kl: Array) -> tuple[Array, Array | None]:
         """The loss of each image (B,), and the samples' shares (B, K)."""
@@ -110,6 +108,13 @@ class Iwae:
         """drecon and dkl (B, K)."""
         assert shares is not None
         return iwae_backward(dloss, shares)
+
+
+def _expect_samples(samples: int) -> None:
+    if not isinstance(samples, int) or samples < 1:
+        raise ValueError(
+            f"samples: found {samples!r}, expected a whole number from 1 on"
+        )
 
 
 Objective = Elbo | Iwae

@@ -5,11 +5,16 @@ The gradient arrives as S summands, one from each shard of the batch.
 Shapes: P parameters, S shards.
 """
 
-from types import SimpleNamespace
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .dense import Array
+from .types import Array
+
+if TYPE_CHECKING:
+    from .reference import Reference
 
 
 def sgd_update(params: Array, grads: Array, lr: float) -> None:
@@ -17,21 +22,24 @@ def sgd_update(params: Array, grads: Array, lr: float) -> None:
     params -= lr * grads.sum(axis=0)
 
 
+class AdamRates(NamedTuple):
+    """The numbers of one step of Adam."""
+
+    step: float  # counted from 1
+    lr: float
+    beta1: float
+    beta2: float
+    eps: float
+
+
 def adam_update(
-    params: Array,
-    grads: Array,
-    m: Array,
-    v: Array,
-    step: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
+    params: Array, grads: Array, m: Array, v: Array, rates: AdamRates
 ) -> None:
     """One step of Adam (Kingma & Ba 2015, Algorithm 1), in place (Eq. 2.9 to 2.11).
 
-    Shapes: params, m, v (P,), grads (S, P). m and v start at zero, step counts from 1.
+    Shapes: params, m, v (P,), grads (S, P). m and v start at zero.
     """
+    step, lr, beta1, beta2, eps = rates
     grad = grads.sum(axis=0)
     m[...] = beta1 * m + (1 - beta1) * grad  # Eq. 2.9
     v[...] = beta2 * v + (1 - beta2) * grad * grad
@@ -43,16 +51,16 @@ def adam_update(
 class SGD:
     """Plain gradient descent."""
 
-    def __init__(self, params: Array, pairs: SimpleNamespace, lr: float) -> None:
+    def __init__(self, params: Array, code: Reference, lr: float) -> None:
         """Take params (P,), which every update changes in place."""
-        self.params, self.pairs, self.lr = params, pairs, lr
+        self.params, self.code, self.lr = params, code, lr
 
     def advance(self) -> None:
         """Begin a step: nothing to count here."""
 
     def update(self, grads: Array, part: slice = slice(None)) -> None:
         """Apply this step's grads (S, P) to a part of the parameters."""
-        self.pairs.sgd_update(self.params[part], grads[:, part], self.lr)
+        self.code.sgd_update(self.params[part], grads[:, part], self.lr)
 
 
 class Adam:
@@ -61,14 +69,14 @@ class Adam:
     def __init__(
         self,
         params: Array,
-        pairs: SimpleNamespace,
+        code: Reference,
         lr: float = 1e-3,
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-8,
     ) -> None:
         """Take params (P,), which every update changes in place."""
-        self.params, self.pairs = params, pairs
+        self.params, self.code = params, code
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
         self.m, self.v = np.zeros_like(params), np.zeros_like(params)
         self.step = 0
@@ -79,7 +87,6 @@ class Adam:
 
     def update(self, grads: Array, part: slice = slice(None)) -> None:
         """Apply this step's grads (S, P) to a part of the parameters."""
-        self.pairs.adam_update(
-            self.params[part], grads[:, part], self.m[part], self.v[part],
-            self.step, self.lr, self.beta1, self.beta2, self.eps,
-        )  # fmt: skip
+        rates = AdamRates(self.step, self.lr, self.beta1, self.beta2, self.eps)
+        m, v = self.m[part], self.v[part]
+        self.code.adam_update(self.params[part], grads[:, part], m, v, rates)

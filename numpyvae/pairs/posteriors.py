@@ -1,234 +1,348 @@
-"""The posterior q(z|x): from the encoder's outputs h to a code z and its KL.
+"""The posterior q(z|x): from the encoder's outputs h to a code z, and log q(z|x).
 
-One interface for all: the encoder gives `outputs` numbers, `forward` draws z with an
-eps from outside, `kl` and `logdet` say what z costs, in nats. Each has its backward.
-The functions are those of pairs/gaussian.py; here they are only put together.
+Written to be read beside lessons 8 and 9. A posterior is put together of two things.
+A head makes the statistics s of h: they may all come from the encoder, or share a
+variance. A family makes z of s and of noise from outside. One backward is the
+derivative of both results, of z and of log q(z|x); the closed forms of the KL stand in
+kl.py.
 
-Shapes: B batch, Z latents, E outputs of the encoder.
+Shapes: B batch, Z latents, E outputs of the encoder, S statistics, T = Z (Z + 1) / 2
+entries of a triangle. The dtype that comes in goes out. Units: nats.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .dense import Array
+from .types import Array, Registry, Shapes, Work
+
+LOG_2PI = math.log(2 * math.pi)
 
 
 class Code(NamedTuple):
-    """What a posterior made of h and eps."""
+    """What a family made of its statistics and of eps."""
 
-    mu: Array  # (B, Z)
-    spread: Any  # logvar (B, Z), or the entries of a Cholesky factor (B, T)
-    scale: Any  # sigma (B, Z), or L (B, Z, Z)
+    s: Array  # (B, S) the statistics
+    mu: Array  # (B, Z) the first of them
+    scale: Any  # sigma (B, Z), L (B, Z, Z), or what else stretched eps
     z: Array  # (B, Z)
 
 
+class Family(Protocol):
+    """How statistics and noise make a code."""
+
+    statistics: int  # S
+    has_density: bool
+
+    def __init__(self, latent: int) -> None:
+        """For Z = `latent`."""
+        ...
+
+    def shapes(self) -> Shapes:
+        """The parameters of its own."""
+        ...
+
+    def forward(self, s: Array, eps: Array, work: Work) -> Code:
+        """z and what it was made of; s (B, S), eps (B, Z) from N(0, I)."""
+        ...
+
+    def log_prob(self, code: Code, eps: Array) -> Array:
+        """log q(z|x) at z itself (B,)."""
+        ...
+
+    def backward(
+        self, dz: Array, dlog: Array | None, code: Code, eps: Array, work: Work
+    ) -> Array:
+        """ds (B, S) from dz and, if it was asked for, that of `log_prob` (B,).
+
+        Overwrites the gradients of its own parameters.
+        """
+        ...
+
+    def moments(self, s: Array, work: Work) -> tuple[Array, Array]:
+        """Mean and standard deviation of each latent, (B, Z) and (B, Z)."""
+        ...
+
+
+def normal_log_prob(eps: Array) -> Array:
+    """log N(eps; 0, I) of each row (Eq. 9.9); (B, Z) -> (B,)."""
+    return -((eps * eps).sum(axis=1) + eps.shape[1] * LOG_2PI) / 2
+
+
+# ---- Diagonal covariance: N(mu, diag(sigma^2)) ---------------------------------------
+
+
+def sigma_forward(logvar: Array) -> Array:
+    """The standard deviation sigma = exp(logvar / 2) (Eq. 9.1); (B, Z) -> (B, Z)."""
+    return np.exp(logvar / 2)
+
+
+def sigma_backward(dsigma: Array, sigma: Array) -> Array:
+    """dlogvar = dsigma * sigma / 2 (Eq. 9.2); (B, Z) -> (B, Z)."""
+    return dsigma * sigma / 2
+
+
+def reparameterize_forward(mu: Array, sigma: Array, eps: Array) -> Array:
+    """A sample z = mu + sigma * eps, with eps ~ N(0, I) from outside (Eq. 9.3).
+
+    Shapes: all (B, Z).
+    """
+    return mu + sigma * eps
+
+
+def reparameterize_backward(dz: Array, eps: Array) -> tuple[Array, Array]:
+    """dmu = dz, dsigma = dz * eps (Eq. 9.4), with the eps that made z.
+
+    Shapes: all (B, Z).
+    """
+    return dz, dz * eps
+
+
 class Diagonal:
-    """N(mu(x), diag(sigma(x)^2)): h holds mu and logvar."""
+    """N(mu, diag(sigma^2)): s holds mu and logvar."""
 
-    name = "diagonal"
+    has_density = True
+
+    def __init__(self, latent: int) -> None:
+        """For Z = `latent`."""
+        self.latent, self.statistics = latent, 2 * latent
+
+    def shapes(self) -> Shapes:
+        """See `Family`."""
+        return {}
+
+    def forward(self, s: Array, eps: Array, work: Work) -> Code:
+        """See `Family`."""
+        mu, sigma = s[:, : self.latent], sigma_forward(s[:, self.latent :])
+        return Code(s, mu, sigma, reparameterize_forward(mu, sigma, eps))
+
+    def log_prob(self, code: Code, eps: Array) -> Array:
+        """log N(eps) less log|det dz/deps|, the sum of log sigma (Eq. 9.9)."""
+        return normal_log_prob(eps) - code.s[:, self.latent :].sum(axis=1) / 2
+
+    def backward(
+        self, dz: Array, dlog: Array | None, code: Code, eps: Array, work: Work
+    ) -> Array:
+        """See `Family`."""
+        ds = work.arrays["ds", code.s.shape, code.s.dtype]
+        ds[:, : self.latent], dsigma = reparameterize_backward(dz, eps)
+        ds[:, self.latent :] = sigma_backward(dsigma, code.scale)
+        if dlog is not None:
+            ds[:, self.latent :] -= dlog[:, None] / 2
+        return ds
+
+    def moments(self, s: Array, work: Work) -> tuple[Array, Array]:
+        """See `Family`."""
+        return s[:, : self.latent], sigma_forward(s[:, self.latent :])
+
+
+# ---- Full covariance: N(mu, L L^T) ---------------------------------------------------
+
+
+def cholesky_forward(entries: Array) -> Array:
+    """The lower triangular L of a covariance L L^T from free entries (Eq. 9.5).
+
+    Shapes: entries (B, T) -> L (B, Z, Z). The first Z entries are the logarithms of the
+    diagonal, which is thus positive; the others lie below it, row by row.
+    """
+    Z = _order(entries.shape[1])
+    L = np.zeros_like(entries, shape=(len(entries), Z, Z))
+    i, (rows, columns) = np.arange(Z), np.tril_indices(Z, -1)
+    L[:, i, i] = np.exp(entries[:, :Z])
+    L[:, rows, columns] = entries[:, Z:]
+    return L
+
+
+def cholesky_backward(dL: Array, L: Array) -> Array:
+    """dentries: dL_ii L_ii on the diagonal, dL_ij below it (Eq. 9.6).
+
+    Shapes: dL, L (B, Z, Z) -> (B, T). What dL has above the diagonal is not read.
+    """
+    Z = L.shape[1]
+    i, (rows, columns) = np.arange(Z), np.tril_indices(Z, -1)
+    return np.hstack([dL[:, i, i] * L[:, i, i], dL[:, rows, columns]])
+
+
+def correlate_forward(mu: Array, L: Array, eps: Array) -> Array:
+    """A sample z = mu + L eps, with eps ~ N(0, I) from outside (Eq. 9.7).
+
+    Shapes: mu, eps (B, Z), L (B, Z, Z) -> (B, Z).
+    """
+    return mu + (L @ eps[:, :, None])[:, :, 0]
+
+
+def correlate_backward(dz: Array, eps: Array) -> tuple[Array, Array]:
+    """dmu = dz, dL = dz eps^T (Eq. 9.8); (B, Z), (B, Z) -> (B, Z), (B, Z, Z)."""
+    return dz, dz[:, :, None] * eps[:, None, :]
+
+
+def _order(entries: int) -> int:
+    """The Z of T = Z (Z + 1) / 2: the root of 2 T lies between it and Z + 1."""
+    return math.isqrt(2 * entries)
+
+
+class Full:
+    """N(mu, L L^T): s holds mu and the entries of the Cholesky factor L."""
+
+    has_density = True
 
     def __init__(self, latent: int) -> None:
         """For Z = `latent`."""
         self.latent = latent
-        self.outputs = 2 * latent
-        self.learned: dict[str, tuple[int, ...]] = {}
+        self.statistics = latent + latent * (latent + 1) // 2
 
-    def statistics(self, h: Array, params: Mapping[str, Array]) -> tuple[Array, Array]:
-        """mu (B, Z) and logvar, which broadcasts to it."""
-        return h[:, : self.latent], h[:, self.latent :]
+    def shapes(self) -> Shapes:
+        """See `Family`."""
+        return {}
 
-    def forward(
-        self, h: Array, eps: Array, params: Mapping[str, Array], f: SimpleNamespace
-    ) -> Code:
-        """A sample z = mu + sigma eps; h (B, E), eps (B, Z)."""
-        mu, logvar = self.statistics(h, params)
-        sigma = f.sigma_forward(logvar)
-        return Code(mu, logvar, sigma, f.reparameterize_forward(mu, sigma, eps))
+    def forward(self, s: Array, eps: Array, work: Work) -> Code:
+        """See `Family`."""
+        mu, L = s[:, : self.latent], cholesky_forward(s[:, self.latent :])
+        return Code(s, mu, L, correlate_forward(mu, L, eps))
 
-    def backward(
-        self, dz: Array, eps: Array, code: Code, f: SimpleNamespace
-    ) -> tuple[Array, Array]:
-        """dmu and dlogvar of `forward`, from dz."""
-        dmu, dsigma = f.reparameterize_backward(dz, eps)
-        return dmu, f.sigma_backward(dsigma, code.scale)
-
-    def kl_forward(self, code: Code, f: SimpleNamespace) -> Array:
-        """KL(q(z|x) || N(0, I)) by its formula (B,)."""
-        return f.kl_forward(code.mu, code.spread)
-
-    def kl_backward(
-        self, dkl: Array, code: Code, f: SimpleNamespace
-    ) -> tuple[Array, Array]:
-        """dmu and dlogvar of `kl_forward`."""
-        return f.kl_backward(dkl, code.mu, code.spread)
-
-    def logdet_forward(self, code: Code) -> Array:
-        """log|det dz/deps| (B,), the sum of log sigma (Eq. 9.9)."""
-        return code.spread.sum(axis=1) / 2
-
-    def logdet_backward(self, dlogdet: Array, code: Code) -> Array:
-        """dlogvar of `logdet_forward`."""
-        return np.repeat(dlogdet[:, None] / 2, self.latent, axis=1)
-
-    def gather(
-        self, dmu: Array, dspread: Array, grads: Mapping[str, Array], out: Array
-    ) -> Array:
-        """dh (B, E) into `out`; overwrites the `grads` of parameters of its own."""
-        out[:, : self.latent] = dmu
-        out[:, self.latent :] = dspread
-        return out
-
-    def deviations(self, code: Code) -> Array:
-        """The standard deviation of each latent (B, Z)."""
-        return code.scale
-
-
-class Shared(Diagonal):
-    """N(mu(x), diag(sigma^2)), sigma being learned and the same for every x."""
-
-    name = "shared"
-
-    def __init__(self, latent: int) -> None:
-        """For Z = `latent`."""
-        self.latent = self.outputs = latent
-        self.learned = {"posterior.logvar": (latent,)}
-
-    def statistics(self, h: Array, params: Mapping[str, Array]) -> tuple[Array, Array]:
-        """mu (B, Z) and logvar (B, Z), each of whose rows is the same."""
-        return h, np.repeat(params["posterior.logvar"][None], len(h), axis=0)
-
-    def gather(
-        self, dmu: Array, dspread: Array, grads: Mapping[str, Array], out: Array
-    ) -> Array:
-        """dh (B, E) into `out`; the shared variance gathers from all images."""
-        grads["posterior.logvar"][...] = dspread.sum(axis=0)
-        out[...] = dmu
-        return out
-
-
-class Fixed(Diagonal):
-    """N(mu(x), sigma^2 I) with sigma = 1/2 for every x."""
-
-    name = "fixed"
-    LOGVAR = np.log(0.25)
-
-    def __init__(self, latent: int) -> None:
-        """For Z = `latent`."""
-        self.latent = self.outputs = latent
-        self.learned = {}
-
-    def statistics(self, h: Array, params: Mapping[str, Array]) -> tuple[Array, Array]:
-        """mu (B, Z) and logvar (B, Z), all of it the same."""
-        return h, np.full_like(h, self.LOGVAR)
-
-    def gather(
-        self, dmu: Array, dspread: Array, grads: Mapping[str, Array], out: Array
-    ) -> Array:
-        """dh (B, E) into `out`."""
-        out[...] = dmu
-        return out
-
-
-class Full(Diagonal):
-    """N(mu(x), L(x) L(x)^T): h holds mu and the entries of the Cholesky factor L."""
-
-    name = "full"
-
-    def __init__(self, latent: int) -> None:
-        """For Z = `latent`."""
-        self.latent = latent
-        self.outputs = latent + latent * (latent + 1) // 2
-        self.learned = {}
-
-    def forward(
-        self, h: Array, eps: Array, params: Mapping[str, Array], f: SimpleNamespace
-    ) -> Code:
-        """A sample z = mu + L eps; h (B, E), eps (B, Z)."""
-        mu, entries = self.statistics(h, params)
-        L = f.cholesky_forward(entries)
-        return Code(mu, entries, L, f.correlate_forward(mu, L, eps))
+    def log_prob(self, code: Code, eps: Array) -> Array:
+        """log N(eps) less log|det dz/deps|, the sum of log L_ii (Eq. 9.9)."""
+        return normal_log_prob(eps) - code.s[:, self.latent : 2 * self.latent].sum(1)
 
     def backward(
-        self, dz: Array, eps: Array, code: Code, f: SimpleNamespace
-    ) -> tuple[Array, Array]:
-        """dmu and dentries of `forward`, from dz."""
-        dmu, dL = f.correlate_backward(dz, eps)
-        return dmu, f.cholesky_backward(dL, code.scale)
+        self, dz: Array, dlog: Array | None, code: Code, eps: Array, work: Work
+    ) -> Array:
+        """See `Family`."""
+        dmu, dL = correlate_backward(dz, eps)
+        ds = np.hstack([dmu, cholesky_backward(dL, code.scale)])
+        if dlog is not None:
+            ds[:, self.latent : 2 * self.latent] -= dlog[:, None]
+        return ds
 
-    def kl_forward(self, code: Code, f: SimpleNamespace) -> Array:
-        """KL(q(z|x) || N(0, I)) by its formula (B,)."""
-        return f.full_kl_forward(code.mu, code.scale)
-
-    def kl_backward(
-        self, dkl: Array, code: Code, f: SimpleNamespace
-    ) -> tuple[Array, Array]:
-        """dmu and dentries of `kl_forward`."""
-        dmu, dL = f.full_kl_backward(dkl, code.mu, code.scale)
-        return dmu, f.cholesky_backward(dL, code.scale)
-
-    def logdet_forward(self, code: Code) -> Array:
-        """log|det dz/deps| (B,), the sum of log L_ii (Eq. 9.9)."""
-        return code.spread[:, : self.latent].sum(axis=1)
-
-    def logdet_backward(self, dlogdet: Array, code: Code) -> Array:
-        """dentries of `logdet_forward`."""
-        dentries = np.zeros_like(code.spread)
-        dentries[:, : self.latent] = dlogdet[:, None]
-        return dentries
-
-    def deviations(self, code: Code) -> Array:
-        """The standard deviation of each latent (B, Z)."""
-        return np.sqrt((code.scale * code.scale).sum(axis=2))
+    def moments(self, s: Array, work: Work) -> tuple[Array, Array]:
+        """See `Family`."""
+        L = cholesky_forward(s[:, self.latent :])
+        return s[:, : self.latent], np.sqrt((L * L).sum(axis=2))
 
 
-class Point(Diagonal):
-    """No distribution: z = mu(x), at no cost. The model is then an auto-encoder."""
+# ---- A point -------------------------------------------------------------------------
 
-    name = "point"
+
+class Point:
+    """No distribution: z = mu(x). The model is then an auto-encoder."""
+
+    has_density = False
 
     def __init__(self, latent: int) -> None:
         """For Z = `latent`."""
-        self.latent = self.outputs = latent
-        self.learned = {}
+        self.statistics = latent
 
-    def forward(
-        self, h: Array, eps: Array, params: Mapping[str, Array], f: SimpleNamespace
-    ) -> Code:
-        """z = h; eps is not read."""
-        return Code(h, None, None, h)
+    def shapes(self) -> Shapes:
+        """See `Family`."""
+        return {}
+
+    def forward(self, s: Array, eps: Array, work: Work) -> Code:
+        """z = s; eps is not read."""
+        return Code(s, s, None, s)
+
+    def log_prob(self, code: Code, eps: Array) -> Array:
+        """Raises ValueError: a point has no density."""
+        raise ValueError("point: found no density, expected another posterior")
 
     def backward(
-        self, dz: Array, eps: Array, code: Code, f: SimpleNamespace
-    ) -> tuple[Array, Array]:
-        """dmu = dz."""
-        return dz, np.zeros_like(dz)
-
-    def kl_forward(self, code: Code, f: SimpleNamespace) -> Array:
-        """Zeros (B,)."""
-        return np.zeros(len(code.mu), code.mu.dtype)
-
-    def kl_backward(
-        self, dkl: Array, code: Code, f: SimpleNamespace
-    ) -> tuple[Array, Array]:
-        """Zeros."""
-        return np.zeros_like(code.mu), np.zeros_like(code.mu)
-
-    def gather(
-        self, dmu: Array, dspread: Array, grads: Mapping[str, Array], out: Array
+        self, dz: Array, dlog: Array | None, code: Code, eps: Array, work: Work
     ) -> Array:
-        """dh (B, E) into `out`."""
-        out[...] = dmu
-        return out
+        """ds = dz."""
+        return dz
 
-    def deviations(self, code: Code) -> Array:
-        """Zeros (B, Z)."""
-        return np.zeros_like(code.mu)
+    def moments(self, s: Array, work: Work) -> tuple[Array, Array]:
+        """s, and zeros."""
+        return s, np.zeros_like(s)
 
 
-POSTERIORS = {p.name: p for p in (Diagonal, Shared, Fixed, Full, Point)}
-Posterior = Diagonal
+# ---- Heads: the statistics of h ------------------------------------------------------
+
+
+class FromEncoder:
+    """All statistics are outputs of the encoder."""
+
+    def __init__(self, family: Family, latent: int) -> None:
+        """For the statistics of `family`."""
+        self.outputs = family.statistics
+
+    def shapes(self) -> Shapes:
+        """No parameters of its own."""
+        return {}
+
+    def forward(self, h: Array, params: Mapping[str, Array]) -> Array:
+        """s = h."""
+        return h
+
+    def backward(self, ds: Array, grads: Mapping[str, Array]) -> Array:
+        """dh = ds."""
+        return ds
+
+
+class SharedVariance:
+    """mu comes from the encoder; one logvar, learned, is that of every x."""
+
+    def __init__(self, family: Family, latent: int) -> None:
+        """For Z = `latent`."""
+        self.outputs = self.latent = latent
+
+    def shapes(self) -> Shapes:
+        """The logvar that is shared."""
+        return {"posterior.logvar": (self.latent,)}
+
+    def forward(self, h: Array, params: Mapping[str, Array]) -> Array:
+        """mu and, in each row the same, logvar: (B, Z) -> (B, 2 Z)."""
+        return np.hstack([h, np.repeat(params["posterior.logvar"][None], len(h), 0)])
+
+    def backward(self, ds: Array, grads: Mapping[str, Array]) -> Array:
+        """dh; the shared variance gathers from all images."""
+        grads["posterior.logvar"][...] = ds[:, self.latent :].sum(axis=0)
+        return ds[:, : self.latent]
+
+
+class FixedVariance:
+    """mu comes from the encoder; sigma = 1/2 for every x."""
+
+    LOGVAR = math.log(0.25)
+
+    def __init__(self, family: Family, latent: int) -> None:
+        """For Z = `latent`."""
+        self.outputs = self.latent = latent
+
+    def shapes(self) -> Shapes:
+        """No parameters of its own."""
+        return {}
+
+    def forward(self, h: Array, params: Mapping[str, Array]) -> Array:
+        """mu and a constant: (B, Z) -> (B, 2 Z)."""
+        return np.hstack([h, np.full_like(h, self.LOGVAR)])
+
+    def backward(self, ds: Array, grads: Mapping[str, Array]) -> Array:
+        """dh."""
+        return ds[:, : self.latent]
+
+
+Head = FromEncoder | SharedVariance | FixedVariance
+
+# ---- Which there are -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A kind of posterior: a family, and where its statistics come from."""
+
+    name: str
+    family: type[Family]
+    head: type[Head] = FromEncoder
+
+
+POSTERIORS: Registry[Posterior] = Registry()
+POSTERIORS.add(Posterior("diagonal", Diagonal))
+POSTERIORS.add(Posterior("shared", Diagonal, SharedVariance))
+POSTERIORS.add(Posterior("fixed", Diagonal, FixedVariance))
+POSTERIORS.add(Posterior("full", Full))
+POSTERIORS.add(Posterior("point", Point))

@@ -29,7 +29,7 @@ import numpy as np
 from ..errors import RunError
 from ..files import read_file, write_atomically
 from ..model.vae import VAE
-from ..pairs.dense import Array
+from ..pairs.types import Array
 from ..training.trainer import EpochRecord, Trainer
 
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"

@@ -20,7 +20,7 @@ from ..datasets import Dataset, load
 from ..errors import ArgumentError, NumpyvaeError, RunError, expect_whole
 from ..files import make_folder, read_file, sync_folder, write_atomically
 from ..model.vae import VAE
-from ..pairs.dense import Array
+from ..pairs.types import Array
 from ..training.settings import Settings
 from ..training.trainer import EpochRecord, Trainer
 from .checkpoint import (

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..datasets.binarize import Batches
 from ..datasets.corrupt import Corruption
-from ..kernels.active_pixels import ActivePixels, Input, rows_of
+from ..kernels.active_pixels import ActivePixels, rows_of
 from ..model.arguments import expect_labels
 from ..model.vae import VAE
-from ..model.workspace import Workspace
-from ..pairs.dense import Array
+from ..model.workspace import Reused, Workspace
 from ..pairs.objectives import Elbo
+from ..pairs.types import Array, Input
+from .batches import Batches
 from .fused.likelihood import FusedLikelihood, fits
 from .workers import Workers
 
@@ -28,7 +28,6 @@ BLOCK = 500  # images that are drawn from one generator
 CHUNK = 500  # samples of an image that are decoded at once
 STREAM = 1  # beside the seed: noise of its own, not training's
 SAMPLED = Elbo(kl="sampled")
-NONE = Corruption("none", 0)
 
 
 class Evaluation(NamedTuple):
@@ -63,7 +62,7 @@ def evaluate(
     seed: int,
     workers: Workers,
     labels: NDArray[np.uint8] | None = None,
-    corruption: Corruption = NONE,
+    corruption: Corruption | None = None,
 ) -> Evaluation:
     """The ELBO of images (N, H, W), each with one z from its posterior.
 
@@ -79,9 +78,12 @@ def evaluate(
     @np.errstate(all="ignore")  # a loss of inf or NaN says it all
     def evaluate_block(i: int) -> tuple[float, float, Array]:
         rng, x, given = draw(i)
-        eps = rng.standard_normal((len(x), model.latent)).astype(model.dtype)
-        forward = model.forward(x, eps, Workspace(), **given)
-        return forward.recon_sum, forward.kl_sum, forward.code.mu.copy()
+        eps = rng.standard_normal((len(x), model.noise)).astype(model.dtype)
+        work = model.workspace()
+        forward = model.forward(x, eps, work=work, **given)
+        mean, _ = model.family.moments(forward.code.s, work)
+        recon, kl = (t.sum(dtype=np.float64) for t in (forward.recon, forward.kl))
+        return float(recon), float(kl), mean.copy()
 
     recons, kls, mus = zip(*workers.map(evaluate_block, count), strict=True)
     n = len(images)
@@ -104,14 +106,14 @@ def likelihood(
     The pixels are the ones that `evaluate` draws from this seed. `progress` shows a bar
     on a terminal.
     """
-    count, draw = _blocks(model, images, binarize, seed, labels, NONE)
+    count, draw = _blocks(model, images, binarize, seed, labels, None)
     blocks = workers.map(draw, count)
     nlls = np.empty(len(images))
     bar = tqdm(
         total=len(images), unit="image", leave=False, disable=None if progress else True
     )
 
-    def estimate(n: int, array: Workspace, fused: FusedLikelihood | None) -> float:
+    def estimate(n: int, work: Workspace, fused: FusedLikelihood | None) -> float:
         rng, logs = np.random.default_rng([seed, STREAM, n]), np.empty(samples)
         _, x, given = blocks[n // BLOCK]
         one = slice(n % BLOCK, n % BLOCK + 1)
@@ -119,12 +121,12 @@ def likelihood(
         label = None if label is None else label[one]
         for start in range(0, samples, CHUNK):
             k = min(CHUNK, samples - start)
-            eps = rng.standard_normal((k, model.latent), np.float32)
+            eps = rng.standard_normal((k, model.noise), np.float32)
             eps = eps.astype(model.dtype, copy=False)
             if fused and isinstance(x, ActivePixels):
                 logs[start : start + k] = fused.log_weights(x, eps)
             else:
-                forward = model.forward(x, eps, array, SAMPLED, labels=label)
+                forward = model.forward(x, eps, SAMPLED, work, labels=label)
                 logs[start : start + k] = -(forward.recon + forward.kl)  # Eq. 15.1
         peak = logs.max()
         return float(-peak - np.log(np.exp(logs - peak).mean()))
@@ -133,12 +135,13 @@ def likelihood(
 
     @np.errstate(all="ignore")
     def estimate_some(first: int) -> None:
-        array, fused = Workspace(), FusedLikelihood(model) if fits(model) else None
+        work = model.workspace()._replace(arrays=Reused())
+        fused = FusedLikelihood(model) if fits(model) else None
         try:
             for n in range(first, len(images), workers.threads):
                 if ended.is_set():
                     return
-                nlls[n] = estimate(n, array, fused)
+                nlls[n] = estimate(n, work, fused)
                 bar.update()
         except BaseException:
             ended.set()
@@ -149,29 +152,13 @@ def likelihood(
     return Likelihood(float(nlls.mean()), float(nlls.std() / np.sqrt(len(nlls))))
 
 
-def draw_input(
-    model: VAE,
-    batches: Batches,
-    rows: NDArray[np.int64] | slice,
-    corruption: Corruption,
-    rng: np.random.Generator,
-) -> tuple[Input, Input | None]:
-    """Images as the decoder is to make them, and as the encoder sees them, if other."""
-    images = batches.rows(rows, rng)
-    x = model.as_input(images, binary=batches.binary)
-    if not corruption:
-        return x, None
-    clean = images.astype(model.dtype) / (1 if batches.binary else 255)
-    return x, corruption(clean, rng)
-
-
 def _blocks(
     model: VAE,
     images: NDArray[np.uint8],
     binarize: str,
     seed: int,
     labels: NDArray[np.uint8] | None,
-    corruption: Corruption,
+    corruption: Corruption | None,
 ) -> tuple[int, Callable[[int], tuple[np.random.Generator, Input, dict[str, Any]]]]:
     """The number of blocks, and what draws one: its generator, x, and what goes along.
 
@@ -187,7 +174,7 @@ def _blocks(
     def draw(i: int) -> tuple[np.random.Generator, Input, dict[str, Any]]:
         rng = np.random.default_rng(block_seeds[i])
         rows = slice(i * BLOCK, (i + 1) * BLOCK)
-        x, seen = draw_input(model, batches, rows, corruption, rng)
+        x, seen = batches.draw(model, rows, rng, corruption)
         given = labels[rows] if model.classes and labels is not None else None
         return rng, x, {"labels": given, "seen": seen}
 

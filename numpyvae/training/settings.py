@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..datasets import Dataset
 from ..datasets.corrupt import Corruption
 from ..errors import ArgumentError, expect_number, expect_whole
-from ..model.arguments import expect_one_of
-from ..pairs.objectives import Elbo, Iwae, Objective
+from ..model.arguments import expect_objective, expect_one_of
+from ..model.vae import VAE
+from ..pairs.objectives import KLS, Elbo, Iwae, Objective
 
 BOUNDS = ("elbo", "iwae")
 
@@ -61,7 +63,14 @@ class Settings:
                 "expected beta 1 and warmup 0: an importance weight has no part that "
                 "could be weighted"
             )
-        self.objective(0.0)
+        expect_whole("samples", self.samples, 1)
+        if self.kl is not None:
+            expect_one_of("kl", self.kl, KLS)
+        if self.bound == "iwae" and self.kl == "closed":
+            raise ArgumentError(
+                "kl: found 'closed' with the bound iwae, expected sampled: an "
+                "importance weight is p(x, z) / q(z|x) at the sample itself"
+            )
         if self.samples >= 2**31:  # more numbers than an array can count
             raise ArgumentError(
                 f"samples: found {self.samples}, expected fewer than {2**31:,}"
@@ -77,10 +86,59 @@ class Settings:
     def objective(self, epochs: float) -> Objective:
         """What is differentiated after so many epochs, fractions counted."""
         if self.bound == "iwae":
-            return Iwae(self.samples, self.kl or "sampled")
+            return Iwae(self.samples)
         risen = min(1.0, epochs / self.warmup) if self.warmup else 1.0
         return Elbo(self.beta * risen, self.samples, self.kl or "closed")
 
-    def corruption(self) -> Corruption:
+    def corruption(self) -> Corruption | None:
         """What is done to the images that the encoder sees."""
-        return Corruption(self.corrupt, self.level)
+        corruption = Corruption(self.corrupt, self.level)
+        return corruption if corruption.how != "none" else None
+
+
+def expect_trainable(model: VAE, data: Dataset, settings: Settings) -> None:
+    """Raise ArgumentError for what is of another kind, or does not go together."""
+    for name, value, kind in (("model", model, VAE), ("data", data, Dataset)):
+        if not isinstance(value, kind):
+            raise ArgumentError(
+                f"{name}: found {type(value).__name__}, expected {kind.__name__}"
+            )
+    if model.dtype.kind == "c":
+        raise ArgumentError(
+            f"model: found {model.dtype}, expected float32 or float64; complex "
+            "models are for the complex step"
+        )
+    if not model.params.flat.flags.writeable:
+        raise ArgumentError(
+            "model: found parameters that are read-only, expected some that a step "
+            "can change; make the model of a copy of them"
+        )
+    if model.pixels != data.pixels:
+        raise ArgumentError(
+            f"model: found {model.pixels} pixels, expected {data.pixels} "
+            f"as in the images of {data.name!r}"
+        )
+    expect_objective(model, settings.objective(0))
+    if settings.kl == "closed" and not model.has_closed_kl:
+        raise ArgumentError(
+            f"kl: found 'closed' with the posterior {model.posterior.name!r} and the "
+            f"prior {model.prior.name!r}, expected 'sampled': they have no formula"
+        )
+    if model.likelihood.pixels == "grey" and settings.binarize != "none":
+        raise ArgumentError(
+            f"binarize: found {settings.binarize!r} with the likelihood "
+            f"{model.likelihood.name!r}, expected 'none': it is a density of grey "
+            "pixels, and one of zeros and ones has no bound"
+        )
+    weighted = settings.beta != 1 or settings.warmup
+    if weighted and not model.family.has_density:
+        raise ArgumentError(
+            f"beta: found {settings.beta:g} with warmup {settings.warmup} for the "
+            f"posterior {model.posterior.name!r}, expected 1 and 0: a point has no KL "
+            "to weigh"
+        )
+    if model.classes and model.classes < data.classes:
+        raise ArgumentError(
+            f"model: found {model.classes} classes, expected {data.classes} as in "
+            f"the labels of {data.name!r}"
+        )

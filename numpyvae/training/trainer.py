@@ -21,18 +21,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..datasets import Dataset
-from ..datasets.binarize import Batches
 from ..errors import ArgumentError, DivergedError
 from ..kernels.active_pixels import part
 from ..model.arguments import expect_rows
 from ..model.vae import VAE
-from ..model.workspace import Workspace
-from ..pairs.dense import Array
-from ..pairs.objectives import Elbo
+from ..model.workspace import Reused
+from ..pairs.objectives import Elbo, Objective
 from ..pairs.optimizers import Adam
-from .evaluate import Evaluation, draw_input, evaluate
+from ..pairs.types import Array
+from .batches import Batches
+from .evaluate import Evaluation, evaluate
 from .fused.step import FusedStep, fits
-from .settings import Settings
+from .settings import Settings, expect_trainable
 from .workers import Pace, Workers, available_cores
 
 SHARDS = 2
@@ -59,60 +59,24 @@ class Trainer:
     ) -> None:
         """Allocate all that a step needs.
 
-        Raises ArgumentError for arguments of another kind, or if the images' size is
-        not the model's.
+        Raises ArgumentError for arguments of another kind, or that don't go together.
         """
-        for name, value, kind in (("model", model, VAE), ("data", data, Dataset)):
-            if not isinstance(value, kind):
-                raise ArgumentError(
-                    f"{name}: found {type(value).__name__}, expected {kind.__name__}"
-                )
-        if model.dtype.kind == "c":
-            raise ArgumentError(
-                f"model: found {model.dtype}, expected float32 or float64; complex "
-                "models are for the complex step"
-            )
-        if not model.params.flat.flags.writeable:
-            raise ArgumentError(
-                "model: found parameters that are read-only, expected some that a step "
-                "can change; make the model of a copy of them"
-            )
-        if model.pixels != data.pixels:
-            raise ArgumentError(
-                f"model: found {model.pixels} pixels, expected {data.pixels} "
-                f"as in the images of {data.name!r}"
-            )
-        objective = settings.objective(0)
-        model.expect(objective)
-        if model.likelihood.pixels == "grey" and settings.binarize != "none":
-            raise ArgumentError(
-                f"binarize: found {settings.binarize!r} with the likelihood "
-                f"{model.likelihood.name!r}, expected 'none': it is a density of grey "
-                "pixels, and one of zeros and ones has no bound"
-            )
-        if model.posterior.name == "point" and (settings.beta != 1 or settings.warmup):
-            raise ArgumentError(
-                f"beta: found {settings.beta:g} with warmup {settings.warmup} for the "
-                "posterior 'point', expected 1 and 0: a point has no KL to weigh"
-            )
-        if model.classes and model.classes < data.classes:
-            raise ArgumentError(
-                f"model: found {model.classes} classes, expected {data.classes} as in "
-                f"the labels of {data.name!r}"
-            )
+        expect_trainable(model, data, settings)
         self.model, self.data, self.settings = model, data, settings
         self.workers, self.corruption = workers, settings.corruption()
         self.pace = Pace(workers) if settings.threads is None else None
         seeds = np.random.SeedSequence(settings.seed).spawn(2 + SHARDS)
         self.order_rng, static_rng, *self.shard_rngs = map(np.random.default_rng, seeds)
         self.batches = Batches(data.train_images, settings.binarize, static_rng)
-        self.optimizer = Adam(model.params.flat, model.pairs, settings.lr)
+        self.optimizer = Adam(model.params.flat, model.code, settings.lr)
         size = model.params.flat.size
         self.grads = np.empty((SHARDS, size), model.dtype)
-        self.shard_grads = [model.params.like(grad) for grad in self.grads]
-        self.workspaces = [Workspace() for _ in range(SHARDS)]
-        plain = self.batches.binary and not self.corruption
-        self.fuses = plain and fits(model, objective, self.optimizer)
+        self.workspaces = [
+            model.workspace(model.params.like(grad))._replace(arrays=Reused())
+            for grad in self.grads
+        ]
+        plain = self.batches.binary and self.corruption is None
+        self.fuses = plain and fits(model, settings.objective(0), self.optimizer)
         self.fused: dict[int, FusedStep] = {}  # by the size of the batch
         self.parts = [_shard(size, s) for s in range(SHARDS)]
         self.records: list[EpochRecord] = []
@@ -173,29 +137,36 @@ class Trainer:
         ArgumentError for rows that are none of the training images'.
         """
         expect_rows(rows, len(self.batches))
-        settings = self.settings
+        self.optimizer.lr = self.settings.learning_rate(self.epoch)
+        return self._step(rows, self._objective())
+
+    def _objective(self) -> Objective:
+        """What is differentiated at this place of the epoch."""
         share = self.start / len(self.batches)
-        objective = settings.objective(self.epoch + share)
-        self.optimizer.lr = settings.learning_rate(self.epoch)
+        return self.settings.objective(self.epoch + share)
+
+    def _step(
+        self, rows: NDArray[np.int64], objective: Objective
+    ) -> tuple[float, float]:
         if self.fuses:
             assert isinstance(objective, Elbo)
             return self._fused_step(rows, objective)
+        n, K, model = len(rows), objective.samples, self.model
 
         # What overflows is told below, once, as a DivergedError.
         @np.errstate(all="ignore")
         def differentiate(s: int) -> tuple[float, float, str]:
-            shard = rows[_shard(len(rows), s)]
-            model, rng, array = self.model, self.shard_rngs[s], self.workspaces[s]
-            x, seen = draw_input(model, self.batches, shard, self.corruption, rng)
+            rng = self.shard_rngs[s]
+            shard = rows[n * s // SHARDS : n * (s + 1) // SHARDS]
+            x, seen = self.batches.draw(model, shard, rng, self.corruption)
             labels = self.data.train_labels[shard] if model.classes else None
-            eps = rng.standard_normal(
-                (len(shard) * objective.samples, model.latent), np.float32
-            ).astype(model.dtype, copy=False)
-            forward = model.forward(x, eps, array, objective, labels=labels, seen=seen)
-            model.backward(
-                eps, forward, self.shard_grads[s], objective, len(rows), array
-            )
-            recon, kl = forward.recon_sum, forward.kl_sum
+            eps = rng.standard_normal((len(shard) * K, model.noise), np.float32)
+            eps = eps.astype(model.dtype, copy=False)
+            work = self.workspaces[s]
+            forward = model.forward(x, eps, objective, work, labels=labels, seen=seen)
+            model.backward(eps, forward, work, objective, n)
+            recon = float(forward.terms["recon"].sum(dtype=np.float64)) / K
+            kl = float(forward.kl.sum(dtype=np.float64)) / K
             finite = math.isfinite(recon + kl)
             return recon, kl, "" if finite else forward.first_overflow()
 
@@ -203,10 +174,11 @@ class Trainer:
         def update(s: int) -> None:
             self.optimizer.update(self.grads, self.parts[s])
 
-        shards = self.workers.map(differentiate, SHARDS)
-        recon, kl = sum(shard[0] for shard in shards), sum(shard[1] for shard in shards)
-        where = next((place for *_, place in shards if place), "")
-        self._expect_finite(recon / len(rows), kl / len(rows), where)
+        recons, kls, places = zip(*self.workers.map(differentiate, SHARDS), strict=True)
+        recon, kl = sum(recons), sum(kls)
+        if not math.isfinite(recon + kl):
+            where = next(filter(None, places), "")
+            raise self._diverged(recon / n, kl / n, where)
         self.optimizer.advance()
         self.workers.map(update, SHARDS)
         return recon, kl
@@ -229,11 +201,11 @@ class Trainer:
                 forwards = [self.model.forward(x, eps) for x, eps in shards]
             found = (forward.first_overflow() for forward in forwards)
             where = next(filter(None, found), "the loss")
-            self._expect_finite(recon / size, kl / size, where)
+            raise self._diverged(recon / size, kl / size, where)
         return recon, kl
 
     def run_epoch(
-        self, progress: bool = False, after_batch: Callable[[], bool] = lambda: False
+        self, progress: bool = False, after_batch: Callable[[], bool] | None = None
     ) -> EpochRecord | None:
         """Every training image once, in a new order, then the test set's ELBO.
 
@@ -244,6 +216,8 @@ class Trainer:
         n, size = len(self.batches), self.settings.batch_size
         self.order_rng.bit_generator.state = self.order_state
         order = self.order_rng.permutation(n)
+        objective = self._objective()
+        self.optimizer.lr = self.settings.learning_rate(self.epoch)
         bar = tqdm(
             total=-(-n // size),
             initial=self.start // size,
@@ -255,7 +229,10 @@ class Trainer:
         with bar:
             while self.start < n:
                 before = time.perf_counter()
-                recon, kl = self.step(order[self.start : self.start + size])
+                if self.settings.warmup:
+                    objective = self._objective()
+                rows = order[self.start : self.start + size]
+                recon, kl = self._step(rows, objective)
                 self.start += size
                 self.recon += recon
                 self.kl += kl
@@ -264,10 +241,11 @@ class Trainer:
                 if self.pace:
                     self.pace.note(now - before)
                 bar.update()
-                if after_batch():
+                if after_batch and after_batch():
                     return None
         test = self.evaluate()
-        self._expect_finite(test.recon, test.kl, "the test images")
+        if not math.isfinite(test.elbo):
+            raise self._diverged(test.recon, test.kl, "the test images")
         self.state()  # where Adam's moments overflow, nothing would be learned
         recon, kl = self.recon / n, self.kl / n
         record = EpochRecord(
@@ -287,13 +265,12 @@ class Trainer:
             self.workers, data.test_labels, self.corruption,
         )  # fmt: skip
 
-    def _expect_finite(self, recon: float, kl: float, where: str) -> None:
-        if not math.isfinite(recon + kl):
-            raise DivergedError(
-                f"step {self.optimizer.step + 1}: found recon {recon:.4g} and KL "
-                f"{kl:.4g} nats, not finite from {where} on; expected finite numbers: "
-                + self._advice()
-            )
+    def _diverged(self, recon: float, kl: float, where: str) -> DivergedError:
+        return DivergedError(
+            f"step {self.optimizer.step + 1}: found recon {recon:.4g} and KL "
+            f"{kl:.4g} nats, not finite from {where} on; expected finite numbers: "
+            + self._advice()
+        )
 
     def _advice(self) -> str:
         beta = self.settings.beta

@@ -68,26 +68,26 @@ class Workers:
         1, T + 1, ... The first error of a task is raised here, then. In a process that
         was forked since, which has no helpers, the caller's takes all.
         """
-        outcomes: list[Any] = [None] * count
+        results: list[Any] = [None] * count
+        errors: dict[int, BaseException] = {}
         helpers = self.threads - 1 if os.getpid() == self._process else 0
         inboxes, threads = self._inboxes[:helpers], 1 + helpers
 
         def run(first: int) -> None:
             for i in range(first, count, threads):
                 try:
-                    outcomes[i] = True, task(i)
+                    results[i] = task(i)
                 except BaseException as error:
-                    outcomes[i] = False, error
+                    errors[i] = error
 
         for first, inbox in enumerate(inboxes, 1):
             inbox.put((run, first))
         run(0)
         for _ in inboxes:
             self._finished.get()
-        for fine, result in outcomes:
-            if not fine:
-                raise result
-        return [result for _, result in outcomes]
+        if errors:
+            raise errors[min(errors)]
+        return results
 
     def _serve(self, inbox: SimpleQueue[Any]) -> None:
         with serial_blas:

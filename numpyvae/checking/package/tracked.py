@@ -14,7 +14,7 @@ import numpy as np
 
 from ...kernels.backends import _with_out, reference
 from ...pairs import conv, likelihoods
-from ...pairs.dense import Array
+from ...pairs.types import Array
 from ..rounding import Tracked, bilinear
 
 

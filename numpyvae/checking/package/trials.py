@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...pairs.dense import Array
+from ...pairs.types import Array
 from ..gradcheck import Function
 
 

@@ -12,7 +12,7 @@ from ...analysis.classify import Scale, choose_decay, draw_balanced, fit
 from ...datasets.binarize import binarize
 from ...errors import ArgumentError, expect_whole
 from ...model.vae import VAE
-from ...pairs.dense import Array
+from ...pairs.types import Array
 from ...runs.run import Run
 from ...training.workers import Workers
 

@@ -19,7 +19,7 @@ from ...datasets import Dataset
 from ...errors import ArgumentError, DivergedError, RunError
 from ...figures.files import expect_writable
 from ...model.vae import VAE
-from ...pairs.dense import Array
+from ...pairs.types import Array
 from ...runs.run import Run
 from ...training.evaluate import Evaluation, evaluate
 from ...training.trainer import threads_for

@@ -20,7 +20,7 @@ from ...datasets.binarize import Batches
 from ...errors import ArgumentError, DivergedError, RunError, expect_whole
 from ...figures.files import expect_writable
 from ...model.vae import VAE
-from ...pairs.dense import Array
+from ...pairs.types import Array
 from ...runs.run import Run
 from ...training.evaluate import evaluate
 from ...training.settings import Settings

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ... import figures
 from ...errors import ArgumentError, RunError, expect_whole
 from ...figures.files import expect_writable
-from ...pairs.dense import Array
+from ...pairs.types import Array
 from ...runs.run import Run
 from .pictures import (
     Scene,

@@ -13,7 +13,7 @@ from ...checking.derivative import complex_step
 from ...checking.package import SUBJECTS, Row, run
 from ...figures.files import expect_writable
 from ...kernels.backends import reference
-from ...pairs.dense import Array
+from ...pairs.types import Array
 
 QUICK, THOROUGH = 400, 3000  # random shapes for each subject
 HEADING = "{:24} {:13} {:10} {:>7} {:>12} {:>12}".format(

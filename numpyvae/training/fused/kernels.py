@@ -1,7 +1,7 @@
-"""The loops of a step of training/fused/step.py: float32, and vectorized with exp and tanh in them.
+"""The loops of the compiled step: float32, and vectorized with exp and tanh in them.
 
-kernels/dense.py has their like for any float; NumPy's exp stands between its loops. The text
-to read is pairs/dense.py, pairs/gaussian.py and pairs/likelihoods.py.
+kernels/dense.py has their like for any float; NumPy's exp stands between its loops. The
+text to read is in the files of pairs/.
 
 Shapes: B batch, M outputs of a layer, Z latents, D pixels.
 """
@@ -10,23 +10,25 @@ import math
 
 import numpy as np
 
-from ...kernels import backends
+from ...kernels.backends import compiled
 from ...kernels.jit import jit
 from ...model.layers import Dense
 from ...model.networks import Network
 from ...model.vae import VAE
+from ...pairs import activations
 from ...pairs.likelihoods import Bernoulli
 
 IDENTITY, RELU, TANH = 0, 1, 2
-KINDS = {"identity": IDENTITY, "relu": RELU, "tanh": TANH}
+KINDS = {activations.IDENTITY: IDENTITY, activations.RELU: RELU, activations.TANH: TANH}
 LANES = 128  # the numbers that a Bernoulli loss keeps beside exp(-|l|)
 
 
 # All that a VAE is made of: one with a part more is none that these loops know.
 PARTS = {
     "pixels", "hidden", "latent", "activation", "decoder_hidden", "channels",
-    "image_shape", "classes", "dtype", "compiled", "pairs", "posterior", "likelihood",
-    "encoder", "decoder", "params",
+    "image_shape", "posterior", "prior", "top", "likelihood", "classes", "dtype",
+    "compiled", "code", "reads_lists", "family", "head", "encoder", "decoder", "noise",
+    "rates", "params",
 }  # fmt: skip
 
 
@@ -38,14 +40,14 @@ def suits(model: VAE) -> bool:
     layers = [*model.encoder.layers, *model.decoder.layers]
     dense = [layer for layer in layers if type(layer) is Dense]
     return (
-        model.pairs is backends.compiled
+        model.code is compiled
         and model.dtype == np.float32
         and not model.classes
         and type(model.likelihood) is Bernoulli
         and all(type(network) is Network for network in networks)
         and dense == layers
-        and all(layer.activation in KINDS for layer in dense)
-        and dense[-1].activation == "identity"
+        and all(layer.f in KINDS for layer in dense)
+        and dense[-1].f is activations.IDENTITY
     )
 
 
@@ -151,8 +153,8 @@ def _exps(row, b, e):
 def _softplus(row, e, lanes):
     """The sum of log(1 + exp(l)) over a row of logits l, from e = exp(-|l|) (Eq. 11.2).
 
-    The logs of products, as in kernels/dense.py. 64 products side by side, which the loop
-    vectorizes, have 8 terms each, and 8 of them make one; so none exceeds 2^64.
+    The logs of products, as in kernels/dense.py. 64 products side by side, which the
+    loop vectorizes, have 8 terms each, and 8 of them make one; so none exceeds 2^64.
     """
     total, width = 0.0, row.shape[0]
     products, positives = lanes[:64], lanes[64:]

@@ -17,9 +17,8 @@ from ...kernels.blas import find_gemm, product
 from ...kernels.jit import jit
 from ...model.layers import Dense
 from ...model.vae import VAE
-from ...model.workspace import Workspace
-from ...pairs.dense import Array
-from ...pairs.posteriors import POSTERIORS, Point
+from ...model.workspace import Reused
+from ...pairs.types import Array
 from .kernels import KINDS, LANES, add_bias_and_activate, bernoulli_nll, suits
 
 
@@ -47,12 +46,7 @@ def _decode(gemm, layers, z, columns, scratch, nll):
 
 def fits(model: VAE) -> bool:
     """Whether a model's samples of binary images can be decoded here."""
-    return (
-        suits(model)
-        and type(model.posterior) in POSTERIORS.values()
-        and type(model.posterior) is not Point
-        and find_gemm() is not None
-    )
+    return suits(model) and model.family.has_density and find_gemm() is not None
 
 
 class FusedLikelihood:
@@ -60,24 +54,26 @@ class FusedLikelihood:
 
     def __init__(self, model: VAE) -> None:
         """Take a model that fits."""
-        self.model, self._array = model, Workspace()
+        self.model = model
+        self.work = model.workspace()._replace(arrays=Reused())
 
     def log_weights(self, x: ActivePixels, eps: Array) -> Array:
         """log p(x, z) / q(z|x) of the samples of one image (Eq. 15.1), in nats.
 
-        Shapes: x (1, D), eps (K, Z) -> (K,).
+        Shapes: x (1, D), eps (K, Z + N) -> (K,).
         """
-        model, array = self.model, self._array
-        q, f, params = model.posterior, model.pairs, model.params
-        h = model.encoder.forward(x, params, f, array)[-1]
-        code = q.forward(np.repeat(h, len(eps), axis=0), eps, params, f)
-        kl = f.sampled_kl_forward(code.z, eps, q.logdet_forward(code))
-        nll = array("nll", (len(eps),), np.float32)
-        scratch, layers = array("scratch", (model.pixels + LANES,), np.float32), []
+        model, work = self.model, self.work
+        h = model.encoder.forward(x, work)[-1].y
+        s = model.head.forward(np.repeat(h, len(eps), axis=0), work.params)
+        code = model.family.forward(s, eps[:, : model.latent], work)
+        kl, _ = model.rates["sampled"].forward(code, eps, work)
+        nll = work.arrays["nll", (len(eps),), np.float32]
+        scratch = work.arrays["scratch", (model.pixels + LANES,), np.float32]
+        layers = []
         for dense in model.decoder.layers:
             assert isinstance(dense, Dense)
-            W, b = params[f"{dense.name}.W"], params[f"{dense.name}.b"]
-            y = array(f"{dense.name}.y", (len(eps), len(b)), np.float32)
-            layers.append(Layer(KINDS[dense.activation], W, b, y))
+            W, b = work.params[f"{dense.name}.W"], work.params[f"{dense.name}.b"]
+            y = work.arrays[f"{dense.name}.y", (len(eps), len(b)), np.float32]
+            layers.append(Layer(KINDS[dense.f], W, b, y))
         _decode(find_gemm(), tuple(layers), code.z, x.columns, scratch, nll)
-        return -(nll + kl)
+        return -(nll + sum(kl.values()))

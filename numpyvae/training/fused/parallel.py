@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from threadpoolctl import threadpool_info
 
 from ...kernels.jit import jit, parallel_jit
-from ...pairs.dense import Array
+from ...pairs.types import Array
 from ..workers import Workers
 
 # How often a waiting thread looks for its next turn before it goes to sleep: for some

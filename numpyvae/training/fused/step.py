@@ -2,8 +2,8 @@
 
 Written for what most people train: dense layers of relu or tanh, a diagonal posterior,
 the Bernoulli likelihood, the ELBO of one sample, binary pixels, single precision, Adam.
-The text to read is model/vae.py and pairs/optimizers.py. This is their list of calls; a test holds
-them together.
+The text to read is model/vae.py and pairs/optimizers.py. This is their list of calls; a
+test holds them together.
 
 A step has two halves. First each shard of the batch goes forward and back again, as far
 as da, the gradient of each layer's sums xW + b. When all have, each part of a layer's
@@ -24,7 +24,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.binarize import Batches
 from ...kernels.active_pixels import (
     ActivePixels,
     draw_rows,
@@ -44,10 +43,12 @@ from ...kernels.jit import jit
 from ...kernels.noise import addresses, draw_normals, find_normals
 from ...model.layers import Dense
 from ...model.vae import VAE
-from ...pairs.dense import Array
 from ...pairs.objectives import Elbo, Objective
-from ...pairs.optimizers import Adam
-from ...pairs.posteriors import Diagonal
+from ...pairs.optimizers import Adam, AdamRates
+from ...pairs.posteriors import Diagonal, FromEncoder
+from ...pairs.priors import StandardNormal
+from ...pairs.types import Array
+from ..batches import Batches
 from ..workers import Workers
 from .kernels import (
     KINDS,
@@ -187,7 +188,8 @@ def _update(s, w):
     if not math.isfinite(w.sums.sum()):
         return
     B, S, a = w.eps.shape[0], w.sums.shape[0], w.adam
-    constants = adam_constants(w.params, a[0], a[1], a[2], a[3], a[4])
+    rates = AdamRates(a[0], a[1], a[2], a[3], a[4])
+    constants = adam_constants(w.params, rates)
     for i in range(w.table.shape[0] - 1, -1, -1):
         layer = _layer(w.table, i, w.params, w.values, B)
         N, M = layer.W.shape
@@ -223,11 +225,13 @@ def fits(model: VAE, objective: Objective, optimizer: Adam) -> bool:
     """
     return (
         suits(model)
-        and type(model.posterior) is Diagonal
+        and type(model.head) is FromEncoder
+        and type(model.family) is Diagonal
+        and type(model.prior) is StandardNormal
         and isinstance(objective, Elbo)
         and objective == Elbo(objective.beta)
         and type(optimizer) is Adam
-        and optimizer.pairs is model.pairs
+        and optimizer.code is model.code
         and find_gemm() is not None
     )
 
@@ -349,7 +353,7 @@ class FusedStep:
                 if network is model.decoder and dense is network.layers[0]:
                     x, dx = place(N), place(N)  # z
                 y, da = place(M), place(M)
-                table.append([KINDS[dense.activation], N, M, begin, x, dx, y, da])
+                table.append([KINDS[dense.f], N, M, begin, x, dx, y, da])
                 begin += N * M + M
         table[-1][-1] = y  # the loss turns logits into their gradient
         return np.array(table, np.int64), np.empty(size, np.float32)

@@ -1,0 +1,113 @@
+"""The activations y = f(a): one row for each, with its derivative beside it.
+
+Written to be read beside lesson 2. A backward takes dy, the input a and the output y,
+and reads what is cheaper or keeps more digits. Where it reads y alone, a layer may
+write y over a.
+
+Shapes: any, element by element. The dtype that comes in goes out. `where` spells what
+depends on a sign, so that the complex step passes through; a NaN stays one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .types import Array, Registry
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """y = f(a), element by element, with its derivative."""
+
+    name: str
+    forward: Callable[[Array], Array]  # y from a
+    backward: Callable[[Array, Array, Array], Array]  # da from dy, a, y (Eq. 2.2)
+    reads_input: bool = False  # whether backward reads a, and not y alone
+
+
+ACTIVATIONS: Registry[Activation] = Registry()
+
+
+def exp_minus_abs(a: Array) -> Array:
+    """exp(-|a|), which lies in (0, 1] and never overflows."""
+    return np.exp(np.where(a.real > 0, -a, a))
+
+
+# ---- Identity ------------------------------------------------------------------------
+
+
+def identity_forward(a: Array) -> Array:
+    """a itself: of the last layer of a network."""
+    return a
+
+
+def identity_backward(dy: Array, a: Array, y: Array) -> Array:
+    """da = dy."""
+    return dy
+
+
+IDENTITY = ACTIVATIONS.add(Activation("identity", identity_forward, identity_backward))
+
+# ---- ReLU ----------------------------------------------------------------------------
+
+
+def relu_forward(a: Array) -> Array:
+    """max(a, 0)."""
+    return np.where(a.real <= 0, 0, a)
+
+
+def relu_backward(dy: Array, a: Array, y: Array) -> Array:
+    """da = dy where y > 0 (Eq. 2.7)."""
+    return dy * (y.real > 0)
+
+
+RELU = ACTIVATIONS.add(Activation("relu", relu_forward, relu_backward))
+
+# ---- tanh ----------------------------------------------------------------------------
+
+
+def tanh_forward(a: Array) -> Array:
+    """tanh(a)."""
+    return np.tanh(a)
+
+
+def tanh_backward(dy: Array, a: Array, y: Array) -> Array:
+    """da = dy (1 - y^2) (Eq. 2.7)."""
+    return dy * (1 - y * y)
+
+
+TANH = ACTIVATIONS.add(Activation("tanh", tanh_forward, tanh_backward))
+
+# ---- Sigmoid -------------------------------------------------------------------------
+
+
+def sigmoid_forward(a: Array) -> Array:
+    """1 / (1 + exp(-a)), written in exp(-|a|) (Eq. 2.6)."""
+    e = exp_minus_abs(a)
+    return np.where(a.real > 0, 1, e) / (1 + e)
+
+
+def sigmoid_backward(dy: Array, a: Array, y: Array) -> Array:
+    """da = dy y (1 - y) (Eq. 2.7)."""
+    return dy * (y * (1 - y))
+
+
+SIGMOID = ACTIVATIONS.add(Activation("sigmoid", sigmoid_forward, sigmoid_backward))
+
+# ---- Softplus ------------------------------------------------------------------------
+
+
+def softplus_forward(a: Array) -> Array:
+    """log(1 + exp(a)), written in exp(-|a|) (Eq. 2.6)."""
+    return np.where(a.real > 0, a, 0) + np.log1p(exp_minus_abs(a))
+
+
+def softplus_backward(dy: Array, a: Array, y: Array) -> Array:
+    """da = dy (1 - exp(-y)) (Eq. 2.7)."""
+    return dy * -np.expm1(-y)
+
+
+SOFTPLUS = ACTIVATIONS.add(Activation("softplus", softplus_forward, softplus_backward))

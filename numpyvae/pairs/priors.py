@@ -1,0 +1,124 @@
+"""The prior p(z): the density of a code, and codes drawn from it.
+
+Written to be read beside lessons 5 and 9. A prior may have parameters and noise of its
+own, and may ask the model's encoder: what it then adds to the encoder's gradient it
+returns.
+
+Shapes: B codes, Z latents, N numbers of noise that the prior wants for each code.
+Units: nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from .posteriors import LOG_2PI, Family
+from .types import Array, Shapes, Work
+
+Grads = Mapping[str, Array]  # of parameters that another pass has used as well
+NONE: Grads = {}
+
+
+class Parts(Protocol):
+    """What a prior may be made of: the model, as far as it stands."""
+
+    pixels: int
+    latent: int
+    activation: str
+    top: tuple[int, ...]
+    encoder: Any
+    head: Any
+    family: Family
+
+
+class Prior(Protocol):
+    """A distribution of codes."""
+
+    name: str
+    noise: int  # N
+    about: str  # in words, for the pictures
+
+    def shapes(self) -> Shapes:
+        """The parameters of its own."""
+        ...
+
+    def initialise(self, params: Mapping[str, Array], rng: np.random.Generator) -> None:
+        """Draw the parameters of its own."""
+        ...
+
+    def forward(self, z: Array, eps: Array, work: Work) -> tuple[Array, Any]:
+        """-log p(z) (B,) and what `backward` needs; z (B, Z), eps (B, N)."""
+        ...
+
+    def backward(
+        self, dnll: Array, z: Array, kept: Any, eps: Array, work: Work
+    ) -> tuple[Array, Grads]:
+        """dz (B, Z) from dnll (B,); overwrites the gradients of its own parameters.
+
+        Also what is to be added to the gradients of parameters that are not its own.
+        """
+        ...
+
+    def sample(self, count: int, rng: np.random.Generator, work: Work) -> Array:
+        """Codes (count, Z)."""
+        ...
+
+    def moments(self, work: Work) -> tuple[Array, Array]:
+        """Mean and standard deviation of each latent, (Z,) and (Z,)."""
+        ...
+
+
+PRIORS: dict[str, Callable[[Parts], Prior]] = {}
+
+# ---- N(0, I) -------------------------------------------------------------------------
+
+
+def standard_normal_forward(z: Array) -> Array:
+    """-log N(z; 0, I) of each row (Eq. 9.10); (B, Z) -> (B,)."""
+    return ((z * z).sum(axis=1) + z.shape[1] * LOG_2PI) / 2
+
+
+def standard_normal_backward(dnll: Array, z: Array) -> Array:
+    """dz = dnll z (Eq. 9.11); (B,), (B, Z) -> (B, Z)."""
+    return dnll[:, None] * z
+
+
+class StandardNormal:
+    """N(0, I)."""
+
+    name, noise, about = "standard", 0, "N(0, I)"
+
+    def __init__(self, parts: Parts) -> None:
+        """For the model's Z."""
+        self.latent = parts.latent
+
+    def shapes(self) -> Shapes:
+        """No parameters."""
+        return {}
+
+    def initialise(self, params: Mapping[str, Array], rng: np.random.Generator) -> None:
+        """Nothing to draw."""
+
+    def forward(self, z: Array, eps: Array, work: Work) -> tuple[Array, Any]:
+        """See `Prior`."""
+        return standard_normal_forward(z), None
+
+    def backward(
+        self, dnll: Array, z: Array, kept: Any, eps: Array, work: Work
+    ) -> tuple[Array, Grads]:
+        """See `Prior`."""
+        return standard_normal_backward(dnll, z), NONE
+
+    def sample(self, count: int, rng: np.random.Generator, work: Work) -> Array:
+        """See `Prior`."""
+        return rng.standard_normal((count, self.latent))
+
+    def moments(self, work: Work) -> tuple[Array, Array]:
+        """Zeros and ones."""
+        return np.zeros(self.latent), np.ones(self.latent)
+
+
+PRIORS[StandardNormal.name] = StandardNormal

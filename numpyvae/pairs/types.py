@@ -1,0 +1,87 @@
+"""What the pairs' signatures are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from numpy.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from .reference import Reference
+
+Array = NDArray[Any]
+Shapes = Mapping[str, tuple[int, ...]]  # of parameters, by name
+
+
+class PixelList(Protocol):
+    """Binary images as lists of their active pixels; kernels/active_pixels.py."""
+
+    columns: Array
+    starts: Array
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, D), as the images themselves would have it."""
+        ...
+
+    def __len__(self) -> int:
+        """B."""
+        ...
+
+
+Input = Array | PixelList
+
+
+class Arrays(Protocol):
+    """Work arrays, by name, shape and dtype; what they hold is to be overwritten."""
+
+    def __getitem__(self, key: tuple[str, tuple[int, ...], DTypeLike], /) -> Array:
+        """`arrays["dx", (B, N), x.dtype]`."""
+        ...
+
+
+class Work(Protocol):
+    """What one thread computes with: parameters, its gradients, its arrays, a code."""
+
+    @property
+    def params(self) -> Mapping[str, Array]:
+        """The parameters, by name."""
+        ...
+
+    @property
+    def grads(self) -> Mapping[str, Array]:
+        """Their gradients: a backward pass overwrites its own."""
+        ...
+
+    @property
+    def arrays(self) -> Arrays:
+        """Arrays to be used again at the next step."""
+        ...
+
+    @property
+    def code(self) -> Reference:
+        """The pairs that have a compiled twin: the reference, or the twins."""
+        ...
+
+
+class Named(Protocol):
+    """A part that is chosen by its name."""
+
+    @property
+    def name(self) -> str:
+        """As the command line and `config.json` have it."""
+        ...
+
+
+Part = TypeVar("Part", bound=Named)
+
+
+class Registry(dict[str, Part]):
+    """The parts of one kind, by name; `add` takes another, also a user's own."""
+
+    def add(self, part: Part) -> Part:
+        """Keep `part` under its name, in place of one that had it; returns it."""
+        self[part.name] = part
+        return part
