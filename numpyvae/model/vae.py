@@ -44,7 +44,7 @@ from .arguments import (
     expect_widths,
 )
 from .forward import Forward
-from .networks import Images, decoder, encoder
+from .networks import Images, Network, decoder, encoder, mlp
 from .params import Parameters
 from .workspace import Fresh, Workspace
 
@@ -178,6 +178,10 @@ class VAE:
             "dtype": self.dtype.name,
             "compiled": self.compiled,
         }
+
+    def network(self, name: str, widths: Sequence[int]) -> Network:
+        """Dense layers, as this model's are, of a part that wants some."""
+        return mlp(name, widths, ACTIVATIONS[self.activation], on_data=False)
 
     def workspace(self, grads: Parameters | None = None) -> Workspace:
         """What `forward` and `backward` compute with; new arrays at each call."""

@@ -10,13 +10,13 @@ Units: nats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from .posteriors import LOG_2PI, Family
-from .types import Array, Shapes, Work
+from .posteriors import LOG_2PI, Family, Head
+from .types import Array, Net, Shapes, Work
 
 Grads = Mapping[str, Array]  # of parameters that another pass has used as well
 NONE: Grads = {}
@@ -27,11 +27,15 @@ class Parts(Protocol):
 
     pixels: int
     latent: int
-    activation: str
+    classes: int
     top: tuple[int, ...]
-    encoder: Any
-    head: Any
+    encoder: Net
+    head: Head
     family: Family
+
+    def network(self, name: str, widths: Sequence[int]) -> Net:
+        """Dense layers with the model's activation; their input wants its gradient."""
+        ...
 
 
 class Prior(Protocol):

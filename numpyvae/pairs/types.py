@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 if TYPE_CHECKING:
@@ -63,6 +64,35 @@ class Work(Protocol):
     @property
     def code(self) -> Reference:
         """The pairs that have a compiled twin: the reference, or the twins."""
+        ...
+
+
+class Traced(Protocol):
+    """What a layer leaves behind."""
+
+    @property
+    def y(self) -> Array:
+        """Its outputs."""
+        ...
+
+
+class Net(Protocol):
+    """A network, as far as a prior asks for one."""
+
+    def shapes(self) -> Shapes:
+        """The table of its parameters."""
+        ...
+
+    def initialise(self, params: Mapping[str, Array], rng: np.random.Generator) -> None:
+        """Draw its parameters."""
+        ...
+
+    def forward(self, x: Any, work: Work) -> Sequence[Traced]:
+        """What every layer made; the last y is the network's."""
+        ...
+
+    def backward(self, dy: Array, traces: Any, work: Work) -> Any:
+        """dx; overwrites the gradients of its parameters."""
         ...
 
 

@@ -55,7 +55,7 @@ class Batches:
         rng: np.random.Generator,
         corruption: Corruption | None,
     ) -> tuple[Input, Input | None]:
-        """Images as the decoder is to make them; if others, those that the encoder sees."""
+        """Images for the decoder to make and, if others, for the encoder to see."""
         images = self.rows(rows, rng)
         x = model.input_of(images, self.binary)
         if corruption is None:
