@@ -16,10 +16,11 @@ from .. import __version__, datasets
 from ..datasets.binarize import BINARIZATIONS
 from ..datasets.corrupt import CORRUPTIONS
 from ..errors import NumpyvaeError
-from ..pairs.dense import ACTIVATIONS
+from ..pairs.activations import ACTIVATIONS
 from ..pairs.likelihoods import LIKELIHOODS
 from ..pairs.objectives import KLS
 from ..pairs.posteriors import POSTERIORS
+from ..pairs.priors import PRIORS
 from ..training.settings import BOUNDS
 from . import commands
 from .commands.plot import KINDS as PICTURES
@@ -77,6 +78,14 @@ def build_parser() -> argparse.ArgumentParser:
         "transposes come after the decoder's",
     )
     add("--posterior", choices=POSTERIORS, help="q(z|x); point: an auto-encoder")
+    add("--prior", choices=PRIORS, help="p(z)")
+    add(
+        "--top",
+        type=int,
+        nargs="+",
+        metavar="H",
+        help="of the prior deep: widths of the second layer of latents, its own last",
+    )
     add("--likelihood", choices=LIKELIHOODS, help="p(x|z)")
     add(
         "--conditional",

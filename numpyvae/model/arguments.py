@@ -88,7 +88,7 @@ def expect_vector(params: Array, dtype: np.dtype) -> Array:
     return params
 
 
-def expect_matrix(name: str, x: Array, columns: int, dtype: np.dtype) -> Array:
+def expect_matrix(name: str, x: Any, columns: int, dtype: np.dtype) -> Array:
     """x, converted to `dtype` from floats of any length and byte order.
 
     Raises ArgumentError unless x is a matrix (B, columns) of finite floats.

@@ -25,6 +25,7 @@ class Activation:
     name: str
     forward: Callable[[Array], Array]  # y from a
     backward: Callable[[Array, Array, Array], Array]  # da from dy, a, y (Eq. 2.2)
+    equations: str = ""  # where it is derived
     reads_input: bool = False  # whether backward reads a, and not y alone
 
 
@@ -49,7 +50,9 @@ def identity_backward(dy: Array, a: Array, y: Array) -> Array:
     return dy
 
 
-IDENTITY = ACTIVATIONS.add(Activation("identity", identity_forward, identity_backward))
+IDENTITY = ACTIVATIONS.add(
+    Activation("identity", identity_forward, identity_backward, "2.2")
+)
 
 # ---- ReLU ----------------------------------------------------------------------------
 
@@ -64,7 +67,7 @@ def relu_backward(dy: Array, a: Array, y: Array) -> Array:
     return dy * (y.real > 0)
 
 
-RELU = ACTIVATIONS.add(Activation("relu", relu_forward, relu_backward))
+RELU = ACTIVATIONS.add(Activation("relu", relu_forward, relu_backward, "2.7"))
 
 # ---- tanh ----------------------------------------------------------------------------
 
@@ -79,7 +82,7 @@ def tanh_backward(dy: Array, a: Array, y: Array) -> Array:
     return dy * (1 - y * y)
 
 
-TANH = ACTIVATIONS.add(Activation("tanh", tanh_forward, tanh_backward))
+TANH = ACTIVATIONS.add(Activation("tanh", tanh_forward, tanh_backward, "2.7"))
 
 # ---- Sigmoid -------------------------------------------------------------------------
 
@@ -95,7 +98,9 @@ def sigmoid_backward(dy: Array, a: Array, y: Array) -> Array:
     return dy * (y * (1 - y))
 
 
-SIGMOID = ACTIVATIONS.add(Activation("sigmoid", sigmoid_forward, sigmoid_backward))
+SIGMOID = ACTIVATIONS.add(
+    Activation("sigmoid", sigmoid_forward, sigmoid_backward, "2.6, 2.7")
+)
 
 # ---- Softplus ------------------------------------------------------------------------
 
@@ -110,4 +115,6 @@ def softplus_backward(dy: Array, a: Array, y: Array) -> Array:
     return dy * -np.expm1(-y)
 
 
-SOFTPLUS = ACTIVATIONS.add(Activation("softplus", softplus_forward, softplus_backward))
+SOFTPLUS = ACTIVATIONS.add(
+    Activation("softplus", softplus_forward, softplus_backward, "2.6, 2.7")
+)

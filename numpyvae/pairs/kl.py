@@ -30,6 +30,11 @@ class RateGradient(NamedTuple):
 class Rate(Protocol):
     """The KL of each code, in terms that have names."""
 
+    @property
+    def equations(self) -> str:
+        """Where it is derived."""
+        ...
+
     def forward(
         self, code: Code, eps: Array, work: Work
     ) -> tuple[dict[str, Array], Any]:
@@ -68,6 +73,8 @@ def kl_backward(dkl: Array, mu: Array, logvar: Array) -> tuple[Array, Array]:
 
 class DiagonalKL:
     """The KL of a Diagonal to N(0, I)."""
+
+    equations = "8.4, 8.5"
 
     def forward(
         self, code: Code, eps: Array, work: Work
@@ -110,6 +117,8 @@ def full_kl_backward(dkl: Array, mu: Array, L: Array) -> tuple[Array, Array]:
 class FullKL:
     """The KL of a Full to N(0, I)."""
 
+    equations = "8.6, 8.7"
+
     def forward(
         self, code: Code, eps: Array, work: Work
     ) -> tuple[dict[str, Array], Any]:
@@ -127,6 +136,8 @@ class FullKL:
 
 class NoKL:
     """A point costs nothing."""
+
+    equations = "8.1"
 
     def forward(
         self, code: Code, eps: Array, work: Work
@@ -155,6 +166,7 @@ class SampledKL(NamedTuple):
 
     family: Family
     prior: Prior
+    equations: str = "9.10, 9.11"
 
     def forward(
         self, code: Code, eps: Array, work: Work

@@ -24,6 +24,7 @@ class Likelihood(Protocol):
     outputs: int  # of the decoder, for each pixel
     pixels: str  # which it is a density of: "binary", "grey", or "any"
     levels: int  # of a grey pixel, if it gives their probabilities; else 0
+    equations: str  # where it is derived
 
     def shapes(self) -> Shapes:
         """The parameters of its own, which start at 0."""
@@ -67,6 +68,7 @@ class Bernoulli:
     """Each pixel is 1 with probability p = sigmoid(logit)."""
 
     name, outputs, pixels, levels = "bernoulli", 1, "binary", 0
+    equations = "11.2, 11.3"
 
     def shapes(self) -> Shapes:
         """See `Likelihood`."""
@@ -110,13 +112,19 @@ def continuous_bernoulli_forward(logits: Array, x: Array) -> tuple[Array, Array]
     """-log CB(x; logits) of each image, and its means (Eq. 11.10, 11.11).
 
     exp(l x) over its integral: the Bernoulli's formula, made a density on [0, 1]
-    (Loaiza-Ganem and Cunningham, 2019). Shapes: logits, x (B, D) -> (B,), (B, D).
+    (Loaiza-Ganem and Cunningham, 2019). Shapes: logits, x (B, D) -> (B,), (B, D). Near
+    l = 0 the log of the integral is the integral of the mean's series.
     """
-    positive = np.where(logits.real > 0, logits, 0)
-    size = np.where(logits.real > 0, logits, -logits)
-    one = np.where(size == 0, 1, size)
-    share = np.where(size == 0, 1, -np.expm1(-one) / one)  # of exp(l+), in the integral
-    nll = (positive + np.log(share) - x * logits).sum(axis=1)
+    t = logits / 2
+    small = np.abs(t.real) < 1 / 4
+    near, far = np.where(small, t, 0), np.where(small, 1, logits)
+    series = np.zeros_like(t)
+    for k in reversed(range(len(SERIES))):
+        series = series * near * near + SERIES[k] / (2 * k + 2)
+    size = np.where(far.real > 0, far, -far)
+    direct = np.where(far.real > 0, far, 0) + np.log(-np.expm1(-size) / size)
+    log_integral = np.where(small, near + near * near * series, direct)
+    nll = (log_integral - x * logits).sum(axis=1)
     return nll, continuous_bernoulli_mean(logits)
 
 
@@ -146,6 +154,7 @@ class ContinuousBernoulli:
     """
 
     name, outputs, pixels, levels = "continuous-bernoulli", 1, "grey", 0
+    equations = "11.10, 11.12"
 
     def shapes(self) -> Shapes:
         """See `Likelihood`."""
@@ -201,6 +210,7 @@ class Gaussian:
     """Pixels around the decoder's output with sigma = 1: the squared error."""
 
     name, outputs, pixels, levels = "gaussian", 1, "any", 0
+    equations = "11.7, 11.8"
     LOGVAR = np.zeros(1)
 
     def shapes(self) -> Shapes:
@@ -229,6 +239,7 @@ class GaussianLearned:
     """The same with one sigma, that is learned."""
 
     name, outputs, pixels, levels = "gaussian-learned", 1, "grey", 0
+    equations = "11.7 to 11.9"
 
     def shapes(self) -> Shapes:
         """See `Likelihood`."""
@@ -289,6 +300,7 @@ class GaussianPixels:
     """
 
     name, outputs, pixels, levels = "gaussian-pixels", 2, "grey", 0
+    equations = "11.4 to 11.6"
 
     def shapes(self) -> Shapes:
         """See `Likelihood`."""

@@ -337,12 +337,13 @@ class Posterior:
 
     name: str
     family: type[Family]
+    equations: str  # where it is derived
     head: type[Head] = FromEncoder
 
 
 POSTERIORS: Registry[Posterior] = Registry()
-POSTERIORS.add(Posterior("diagonal", Diagonal))
-POSTERIORS.add(Posterior("shared", Diagonal, SharedVariance))
-POSTERIORS.add(Posterior("fixed", Diagonal, FixedVariance))
-POSTERIORS.add(Posterior("full", Full))
-POSTERIORS.add(Posterior("point", Point))
+POSTERIORS.add(Posterior("diagonal", Diagonal, "9.1 to 9.4, 9.9"))
+POSTERIORS.add(Posterior("shared", Diagonal, "9.1 to 9.4, 9.9", SharedVariance))
+POSTERIORS.add(Posterior("fixed", Diagonal, "9.1 to 9.4, 9.9", FixedVariance))
+POSTERIORS.add(Posterior("full", Full, "9.5 to 9.9"))
+POSTERIORS.add(Posterior("point", Point, "9.3"))

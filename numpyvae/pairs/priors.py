@@ -10,7 +10,7 @@ Units: nats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,6 +44,11 @@ class Prior(Protocol):
     name: str
     noise: int  # N
     about: str  # in words, for the pictures
+    equations: str  # where it is derived
+
+    def __init__(self, parts: Parts) -> None:
+        """For a model, as far as it stands; ValueError where it does not go with it."""
+        ...
 
     def shapes(self) -> Shapes:
         """The parameters of its own."""
@@ -75,7 +80,7 @@ class Prior(Protocol):
         ...
 
 
-PRIORS: dict[str, Callable[[Parts], Prior]] = {}
+PRIORS: dict[str, type[Prior]] = {}
 
 # ---- N(0, I) -------------------------------------------------------------------------
 
@@ -93,7 +98,7 @@ def standard_normal_backward(dnll: Array, z: Array) -> Array:
 class StandardNormal:
     """N(0, I)."""
 
-    name, noise, about = "standard", 0, "N(0, I)"
+    name, noise, about, equations = "standard", 0, "N(0, I)", "9.10, 9.11"
 
     def __init__(self, parts: Parts) -> None:
         """For the model's Z."""

@@ -6,7 +6,7 @@ receives the results, where it is given.
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from . import conv, dense, likelihoods, optimizers
 from .activations import Activation
@@ -33,6 +33,7 @@ class Reference:
     """The pairs of dense.py, activations.py, conv.py, likelihoods.py, optimizers.py."""
 
     name = "reference"
+    conv: Any = conv  # the module whose pairs are called
 
     def dense_forward(
         self, x: Input, W: Array, b: Array, out: Array | None = None
@@ -67,19 +68,19 @@ class Reference:
         self, x: Array, W: Array, b: Array, window: Window, out: Array | None = None
     ) -> Array:
         """a = x * W + b."""
-        return _into(out, conv.conv_forward(x, W, b, window))
+        return _into(out, self.conv.conv_forward(x, W, b, window))
 
     def conv_backward(
         self, da: Array, x: Array, W: Array, window: Window, out: Three | None = None
     ) -> Three:
         """dx, dW, db."""
-        return _into(out, conv.conv_backward(da, x, W, window))
+        return _into(out, self.conv.conv_backward(da, x, W, window))
 
     def conv_backward_weights(
         self, da: Array, x: Array, K: int, window: Window, out: Two | None = None
     ) -> Two:
         """dW, db."""
-        return _into(out, conv.conv_backward_weights(da, x, K, window))
+        return _into(out, self.conv.conv_backward_weights(da, x, K, window))
 
     def conv_transpose_forward(
         self,
@@ -91,14 +92,14 @@ class Reference:
         out: Array | None = None,
     ) -> Array:
         """The sums of a transposed convolution."""
-        a = conv.conv_transpose_forward(x, W, b, window, output_padding)
+        a = self.conv.conv_transpose_forward(x, W, b, window, output_padding)
         return _into(out, a)
 
     def conv_transpose_backward(
         self, da: Array, x: Array, W: Array, window: Window, out: Three | None = None
     ) -> Three:
         """dx, dW, db."""
-        return _into(out, conv.conv_transpose_backward(da, x, W, window))
+        return _into(out, self.conv.conv_transpose_backward(da, x, W, window))
 
     def bernoulli_forward(self, logits: Array, x: Input, out: Two | None = None) -> Two:
         """nll, p."""

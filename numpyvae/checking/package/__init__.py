@@ -14,12 +14,17 @@ import numpy as np
 
 from ...kernels.backends import compiled, reference
 from ..gradcheck import DIRECTIONS, check
-from . import convs, pairs, wholes
+from . import convs, pairs, parts, wholes
 from .trials import Subject, Trial
 
-__all__ = ["SUBJECTS", "Row", "Subject", "Trial", "run"]
+__all__ = ["WHOLE_MODEL", "Row", "Subject", "Trial", "run", "subjects"]
 
-SUBJECTS = (*pairs.SUBJECTS, *convs.SUBJECTS, *wholes.SUBJECTS)
+WHOLE_MODEL = wholes.SUBJECTS[-1]  # it is drawn and measured, too
+
+
+def subjects() -> tuple[Subject, ...]:
+    """All there are; of parts, those that are registered now."""
+    return (*pairs.SUBJECTS, *convs.SUBJECTS, *parts.subjects(), *wholes.SUBJECTS)
 
 
 class Row(NamedTuple):
@@ -38,7 +43,7 @@ def run(trials: int, seed: int) -> Iterator[Row]:
 
     A compiled twin has a tenth of the trials: its differences take longer.
     """
-    for subject in SUBJECTS:
+    for subject in subjects():
         for code in ("reference", "compiled") if subject.has_twin else ("reference",):
             count = trials if code == "reference" else -(-trials // 10)
             stream = zlib.crc32(f"{subject.name}, {code}".encode())

@@ -5,68 +5,65 @@ Shapes: as in pairs/conv.py.
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 
-from ...pairs.dense import ACTIVATIONS, Array
-from .tracked import suited
-from .trials import Subject, Trial, block, normal, sizes
+from ...pairs.conv import Window
+from ...pairs.reference import Reference
+from ...pairs.types import Array
+from .trials import Subject, Trial, block, code_for, normal, sizes
 
 NAMES = "x", "W", "b"
 
 
-def _conv(rng: np.random.Generator, f: SimpleNamespace) -> Trial:
-    (x, W, b), how = _drawn_conv(rng)
+def _conv(rng: np.random.Generator, code: Reference) -> Trial:
+    (x, W, b), window = _drawn_conv(rng)
 
     def forward(x: Array, W: Array, b: Array) -> Array:
-        return suited(f, W).conv_forward(x, W, b, *how)
+        return code_for(code, W).conv_forward(x, W, b, window)
 
-    def backward(dy: Array, x: Array, W: Array, b: Array) -> tuple[Array, ...]:
-        return suited(f, W).conv_backward(dy, x, forward(x, W, b), W, *how)
+    def backward(da: Array, x: Array, W: Array, b: Array) -> tuple[Array, ...]:
+        return code_for(code, W).conv_backward(da, x, W, window)
 
     return Trial(forward, backward, (x, W, b), NAMES)
 
 
-def _conv_on_data(rng: np.random.Generator, f: SimpleNamespace) -> Trial:
-    (x, W, b), how = _drawn_conv(rng)
+def _conv_on_data(rng: np.random.Generator, code: Reference) -> Trial:
+    (x, W, b), window = _drawn_conv(rng)
 
     def forward(W: Array, b: Array) -> Array:
-        return suited(f, W).conv_forward(x, W, b, *how)
+        return code_for(code, W).conv_forward(x, W, b, window)
 
-    def backward(dy: Array, W: Array, b: Array) -> tuple[Array, ...]:
-        y = forward(W, b)
-        return suited(f, W).conv_backward_weights(dy, x, y, len(W), *how)
+    def backward(da: Array, W: Array, b: Array) -> tuple[Array, ...]:
+        return code_for(code, W).conv_backward_weights(da, x, len(W), window)
 
     return Trial(forward, backward, (W, b), NAMES[1:])
 
 
 def _drawn_conv(
     rng: np.random.Generator,
-) -> tuple[tuple[Array, Array, Array], tuple[str, int, int]]:
-    """x, W and b, and the activation, stride and padding."""
+) -> tuple[tuple[Array, Array, Array], Window]:
+    """x, W and b, and the window."""
     B, H, V, K = sizes(rng, 4, largest=4)
     C, M, stride = sizes(rng, 3, largest=3)
     padding = int(rng.integers(K))
     H, V = (max(n, K - 2 * padding) for n in (H, V))
-    how = str(rng.choice(ACTIVATIONS)), stride, padding
     W = block(rng, (K, K, C, M))
-    return (normal(rng, B, H, V, C), W, normal(rng, M)), how
+    return (normal(rng, B, H, V, C), W, normal(rng, M)), Window(stride, padding)
 
 
-def _conv_transpose(rng: np.random.Generator, f: SimpleNamespace) -> Trial:
+def _conv_transpose(rng: np.random.Generator, code: Reference) -> Trial:
     B, H, V, K = sizes(rng, 4, largest=4)
     C, M, stride = sizes(rng, 3, largest=3)
     output_padding = int(rng.integers(stride))
     smallest = (min(H, V) - 1) * stride + K + output_padding
-    padding = int(rng.integers(min(K, (smallest + 1) // 2)))
-    how = str(rng.choice(ACTIVATIONS)), stride, padding
+    window = Window(stride, int(rng.integers(min(K, (smallest + 1) // 2))))
 
     def forward(x: Array, W: Array, b: Array) -> Array:
-        return suited(f, W).conv_transpose_forward(x, W, b, *how, output_padding)
+        right = code_for(code, W)
+        return right.conv_transpose_forward(x, W, b, window, output_padding)
 
-    def backward(dy: Array, x: Array, W: Array, b: Array) -> tuple[Array, ...]:
-        return suited(f, W).conv_transpose_backward(dy, x, forward(x, W, b), W, *how)
+    def backward(da: Array, x: Array, W: Array, b: Array) -> tuple[Array, ...]:
+        return code_for(code, W).conv_transpose_backward(da, x, W, window)
 
     args = normal(rng, B, H, V, M), block(rng, (K, K, C, M)), normal(rng, C)
     return Trial(forward, backward, args, NAMES)

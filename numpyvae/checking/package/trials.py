@@ -6,14 +6,17 @@ Inputs are random views, contiguous or not; dimensions begin at 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...model.workspace import Fresh, Key, Workspace
+from ...pairs.reference import Reference
 from ...pairs.types import Array
 from ..gradcheck import Function
+from ..rounding import Tracked
+from .tracked import tracked
 
 
 class Trial(NamedTuple):
@@ -26,12 +29,37 @@ class Trial(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A pair, or a model, to be tried at random places with either code."""
+    """A pair, a part or a model, to be tried at random places with either code."""
 
     name: str
     equations: str
-    draw: Callable[[np.random.Generator, SimpleNamespace], Trial]
+    draw: Callable[[np.random.Generator, Reference], Trial]
     has_twin: bool
+
+
+class TrackedArrays:
+    """Work arrays of a pass whose rounding is tracked."""
+
+    def __getitem__(self, key: Key) -> Any:
+        """A new one each time."""
+        return Tracked(np.empty(key[1]))
+
+
+def code_for(code: Reference, like: Any) -> Reference:
+    """The code; for Tracked arrays, the one that takes them."""
+    return tracked if isinstance(like, Tracked) else code
+
+
+def work_for(code: Reference, blocks: Mapping[str, Any], like: Any) -> Workspace:
+    """What a pass computes with, given its parameters.
+
+    The gradients are NaN until a backward pass has written them.
+    """
+    is_tracked = isinstance(like, Tracked)
+    kind = Tracked if is_tracked else np.asarray
+    grads = {name: kind(np.full(np.shape(W), np.nan)) for name, W in blocks.items()}
+    arrays = TrackedArrays() if is_tracked else Fresh()
+    return Workspace(blocks, grads, arrays, code_for(code, like))  # type: ignore[arg-type]
 
 
 def normal(rng: np.random.Generator, *shape: int) -> Array:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...analysis.classify import Scale, choose_decay, draw_balanced, fit
 from ...datasets.binarize import binarize
 from ...errors import ArgumentError, expect_whole
-from ...model.vae import VAE
+from ...model.vae import VAE, as_floats
 from ...pairs.types import Array
 from ...runs.run import Run
 from ...training.workers import Workers
@@ -98,7 +98,7 @@ def greys(images: NDArray[np.uint8], how: str) -> Array:
     flat = images.reshape(len(images), -1)
     if how == "threshold":
         return binarize(flat, how, np.random.default_rng(0)).astype(np.float32)
-    return flat.astype(np.float32) / np.float32(255)
+    return as_floats(flat, False, np.float32)
 
 
 def encode(model: VAE, x: Array) -> Array:

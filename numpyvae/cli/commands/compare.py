@@ -111,11 +111,12 @@ class Entry(NamedTuple):
         return not self.scene.fitted
 
     @property
-    def kind(self) -> tuple[str, bool, bool]:
+    def kind(self) -> tuple[str, bool, int, bool]:
         """What its nats are of: they compare with those of the same kind only."""
-        bernoulli = self.scene.model.likelihood.name == "bernoulli"
+        p = self.scene.model.likelihood  # of bits, of greys, or a density
         conditional = self.scene.model.classes > 0  # log p(x|y), not log p(x)
-        return self.scene.settings.binarize, bernoulli, conditional
+        binarize = self.scene.settings.binarize
+        return binarize, p.pixels == "binary", p.levels, conditional
 
 
 def compare(folders: list[str], data_dir: str | None, out: str | None) -> int:
@@ -210,9 +211,8 @@ def draw_samples(scene: Scene) -> Array:
 
     A conditional model is given each class in turn.
     """
-    eps = scene.rng().standard_normal((SAMPLES, scene.model.latent))
     labels = np.arange(SAMPLES) % max(1, scene.model.classes)
-    z = scene.prior.code(eps)
+    z = scene.codes(SAMPLES)
     rows = [slice(i, i + BLOCK) for i in range(0, SAMPLES, BLOCK)]
     means = np.concatenate([scene.decode(z[r], labels[r]) for r in rows])
     return means.reshape(SAMPLES, -1).clip(0, 1)
@@ -292,7 +292,8 @@ def draw(
     figures.sample_panels(
         [
             (
-                e.name, "z from N(0, I)" if e.has_prior else "z from fitted Gaussian",
+                e.name,
+                f"z from {e.scene.source if e.has_prior else 'fitted Gaussian'}",
                 e.samples[:GRID].reshape(-1, *shape),
             )
             for e in entries

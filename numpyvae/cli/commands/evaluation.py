@@ -8,10 +8,11 @@ import numpy as np
 
 from ...analysis.pca import largest_angle, principal_axes
 from ...datasets import Dataset
-from ...datasets.binarize import Batches
 from ...errors import ArgumentError, expect_whole
-from ...model.vae import VAE
+from ...model.vae import VAE, as_floats
+from ...pairs.likelihoods import Gaussian
 from ...runs.run import Run
+from ...training.batches import Batches
 from ...training.evaluate import evaluate, likelihood
 from ...training.settings import Settings
 from ...training.trainer import threads_for
@@ -31,7 +32,7 @@ def evaluate_run(
         expect_whole("samples", samples, 1)
     run = Run.open(Path(folder))
     model, data = run.load_model(), run.load_data(data_dir)
-    if samples is not None and model.posterior.name == "point":
+    if samples is not None and not model.family.has_density:
         raise ArgumentError(
             f"--samples: found {samples} for an auto-encoder, expected a model with a "
             "density: there is no p(x) to estimate"
@@ -77,7 +78,7 @@ def print_ledger(
     )  # fmt: skip
     seen = f", from images with {settings.corrupt} {settings.level:g}"
     seen *= settings.corrupt != "none"
-    if model.posterior.name == "point":
+    if not model.family.has_density:
         print(f"reconstruction  {test.recon:9.3f}   an auto-encoder{seen}; no density")
         return
     print(
@@ -92,8 +93,8 @@ def print_ledger(
 def is_linear(model: VAE) -> bool:
     """Whether the model is a linear auto-encoder with the squared error."""
     return (
-        model.posterior.name == "point"
-        and model.likelihood.name == "gaussian"
+        not model.family.has_density
+        and type(model.likelihood) is Gaussian
         and not model.hidden
         and not model.decoder_hidden
         and not model.channels
@@ -104,7 +105,7 @@ def print_pca(model: VAE, data: Dataset, settings: Settings) -> None:
     """The training images' squared error beside PCA's; the angle to its subspace."""
     rng = np.random.default_rng(settings.seed)
     batches = Batches(data.train_images, settings.binarize, rng)
-    x = batches.rows(slice(None), rng) / (1 if batches.binary else 255)
+    x = as_floats(batches.rows(slice(None), rng), batches.binary, np.float64)
     residual = x - model.reconstruct(x.astype(model.dtype))
     _, axes, variances = principal_axes(x, model.latent)
     angle = largest_angle(model.params["decoder.0.W"], axes)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from ... import figures
 from ...analysis.pca import principal_plane
 from ...datasets import Dataset, load
-from ...datasets.binarize import Batches
 from ...errors import ArgumentError, DivergedError, RunError, expect_whole
 from ...figures.files import expect_writable
-from ...model.vae import VAE
+from ...model.vae import VAE, as_floats
+from ...pairs.priors import StandardNormal
 from ...pairs.types import Array
 from ...runs.run import Run
+from ...training.batches import Batches
 from ...training.evaluate import evaluate
 from ...training.settings import Settings
 from ...training.trainer import EpochRecord, threads_for
@@ -94,8 +95,8 @@ def draw(
 # ---- What is drawn of ----------------------------------------------------------------
 
 
-class Prior(NamedTuple):
-    """The factored Gaussian that codes are drawn from."""
+class Spread(NamedTuple):
+    """Where codes lie: a factored Gaussian with the prior's moments."""
 
     mean: Array  # (Z,)
     deviation: Array  # (Z,)
@@ -148,18 +149,36 @@ class Scene:
 
     @property
     def fitted(self) -> bool:
-        """Whether the prior is fitted: an auto-encoder has none of its own."""
-        return self.model.posterior.name == "point"
+        """Whether codes are drawn from a fit: an auto-encoder has no prior."""
+        return not self.model.family.has_density
 
     @cached_property
-    def prior(self) -> Prior:
-        """N(0, I), or what is fitted to the codes of training images."""
-        zeros = np.zeros(self.model.latent, self.model.dtype)
+    def spread(self) -> Spread:
+        """The prior's moments, or what is fitted to the codes of training images."""
         if not self.fitted:
-            return Prior(zeros, zeros + 1)
+            moments = self.model.prior.moments(self.model.workspace())
+            return Spread(*(m.astype(self.model.dtype) for m in moments))
         some = slice(FITTED)
         mu = self._codes(self.data.train_images[some], self.data.train_labels[some])
-        return Prior(mu.mean(axis=0), mu.std(axis=0))
+        return Spread(mu.mean(axis=0), mu.std(axis=0))
+
+    def codes(self, count: int) -> Array:
+        """Draws from the prior, or from the fit (count, Z)."""
+        if self.fitted:
+            return self.spread.code(
+                self.rng().standard_normal((count, self.model.latent))
+            )
+        z = self.model.prior.sample(count, self.rng(), self.model.workspace())
+        return z.astype(self.model.dtype)
+
+    @property
+    def source(self) -> str:
+        """Where codes are drawn from, in words."""
+        return (
+            "the Gaussian fitted to the codes"
+            if self.fitted
+            else (self.model.prior.about)
+        )
 
     def rng(self) -> np.random.Generator:
         """A fresh generator, so that no picture depends on another."""
@@ -175,15 +194,14 @@ class Scene:
         x = model.as_input(pixels, binary=batches.binary)
         originals = pixels * np.uint8(255) if batches.binary else pixels
         corruption, given = self.settings.corruption(), self.given(labels)
-        if not (corrupt and corruption):
+        if not corrupt or corruption is None:
             mu, _ = model.encode(x, given)
             return Look(originals.reshape(images.shape), None, mu)
-        seen = corruption(originals.astype(model.dtype) / 255, rng)
-        eps = np.zeros((len(images), model.latent), model.dtype)
-        mu = model.forward(x, eps, labels=given, seen=seen).code.mu
-        return Look(
-            originals.reshape(images.shape), seen.reshape(images.shape), mu.copy()
-        )
+        seen = corruption(as_floats(pixels, batches.binary, model.dtype), rng)
+        eps = np.zeros((len(images), model.noise), model.dtype)
+        code = model.forward(x, eps, labels=given, seen=seen).code
+        mu, _ = model.family.moments(code.s, model.workspace())
+        return Look(originals.reshape(images.shape), seen.reshape(images.shape), mu)
 
     def given(self, labels: NDArray[np.integer]) -> NDArray[np.integer] | None:
         """The labels, if the model takes them."""
@@ -219,10 +237,9 @@ def draw_samples(scene: Scene, path: Path, count: int = 100) -> None:
     classes = scene.model.classes
     rows = max(1, classes)
     columns = -(-count // rows)
-    eps = scene.rng().standard_normal((rows, columns, scene.model.latent))
-    labels = np.arange(rows)[:, None]
-    means = scene.decode(scene.prior.code(eps), labels)
-    source = "z from N(0, I)"
+    z = scene.codes(rows * columns).reshape(rows, columns, -1)
+    means = scene.decode(z, np.arange(rows)[:, None])
+    source = f"z from {scene.source}"
     if scene.fitted:
         source = "codes from a factored Gaussian fitted to its own"
     if classes:
@@ -277,22 +294,24 @@ def draw_latents(scene: Scene, path: Path) -> None:
             f"their {mu.shape[1]} latents"
         )
     elif mu.shape[1] == 2 and not scene.fitted:
-        inside = ((mu * mu).sum(axis=1) < 4).mean()
+        drawn = scene.codes(FITTED)
+        inside, expected = (((z * z).sum(axis=1) < 4).mean() for z in (mu, drawn))
         title = (
-            f"{inside:.0%} of {len(mu):,} test images have their code within 2"
-            "\N{GREEK SMALL LETTER SIGMA}, of N(0, I) it is 86%"
+            f"{inside:.0%} of {len(mu):,} test images have their code within 2 of the "
+            f"origin, of {scene.source} it is {expected:.0%}"
         )
     axes = ("z1", "z2") if direct else ("first component", "second component")
-    figures.latents(plane, scene.data.test_labels, path, title, axes, not scene.fitted)
+    rings = type(scene.model.prior) is StandardNormal and not scene.fitted
+    figures.latents(plane, scene.data.test_labels, path, title, axes, rings)
 
 
 def draw_manifold(scene: Scene, path: Path) -> None:
-    """The plane of two latents in even steps of the prior's probability.
+    """The plane of two latents, in even steps of a Gaussian's probability.
 
     A model with labels is shown one, that of the first test image.
     """
     quantiles = [NormalDist().inv_cdf((i + 0.5) / 20) for i in range(20)]
-    z = scene.prior.code(np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1))
+    z = scene.spread.code(np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1))
     label = scene.data.test_labels[0]
     title = "What each place of latent space decodes to"
     if scene.model.classes:

@@ -126,7 +126,7 @@ def draw_interpolation(scene: Scene, path: Path) -> None:
 
 def draw_traversal(scene: Scene, path: Path) -> None:
     """The most active latents, moved one at a time from where a test image has them."""
-    data, prior, latent = scene.data, scene.prior, scene.model.latent
+    data, spread, latent = scene.data, scene.spread, scene.model.latent
     variance = scene.mu.var(axis=0)
     order = np.argsort(-variance)[:ROWS]
     active = int((variance > ACTIVE).sum())
@@ -138,7 +138,7 @@ def draw_traversal(scene: Scene, path: Path) -> None:
     z = np.tile(mu, (len(order), COLUMNS, 1))
     reach = np.linspace(-REACH, REACH, COLUMNS)
     for row, j in zip(z, order, strict=True):
-        row[:, j] = prior.mean[j] + prior.deviation[j] * reach
+        row[:, j] = spread.mean[j] + spread.deviation[j] * reach
     names = [f"z{j + 1}  {variance[j]:.2f}" for j in order]
     minus = "\N{MINUS SIGN}"
     ticks = [f"{minus}{REACH:g}", "0", f"{REACH:g}"]
@@ -156,9 +156,9 @@ def draw_walk(scene: Scene, path: Path) -> None:
     count, latent = scene.model.classes, scene.model.latent
     walkers = min(count, WALKERS) if count else WALKERS
     eps = smooth_loop(scene.rng(), FRAMES, (1 if count else walkers, latent))
-    z = np.repeat(scene.prior.code(eps), walkers // eps.shape[1], axis=1)
+    z = np.repeat(scene.spread.code(eps), walkers // eps.shape[1], axis=1)
     means = scene.decode(z, np.arange(walkers))
-    where = "the Gaussian fitted to the codes" if scene.fitted else "N(0, I)"
+    where = scene.source
     title = f"A smooth random walk through {where} decodes without a jump"
     if count:
         labels = "every label" if count == walkers else f"{walkers} of {count} labels"

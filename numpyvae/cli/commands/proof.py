@@ -10,13 +10,13 @@ import numpy as np
 
 from ... import figures
 from ...checking.derivative import complex_step
-from ...checking.package import SUBJECTS, Row, run
+from ...checking.package import WHOLE_MODEL, Row, run
 from ...figures.files import expect_writable
 from ...kernels.backends import reference
 from ...pairs.types import Array
 
 QUICK, THOROUGH = 400, 3000  # random shapes for each subject
-HEADING = "{:24} {:13} {:10} {:>7} {:>12} {:>12}".format(
+HEADING = "{:32} {:18} {:10} {:>7} {:>12} {:>12}".format(
     "pair or model", "equations", "code", "shapes", "derivatives", "worst error"
 )
 
@@ -50,7 +50,7 @@ def line(row: Row) -> str:
     """A row under HEADING, and its first fault."""
     name, equations, *_ = row.subject
     text = (
-        f"{name:24} {equations:13} {row.code:10} {row.trials:7,} {row.derivatives:12,} "
+        f"{name:32} {equations:18} {row.code:10} {row.trials:7,} {row.derivatives:12,} "
         f"{row.worst:12.1e}"
     )
     return text + (f"\n  WRONG: {row.faults[0]}" if row.faults else "")
@@ -62,7 +62,7 @@ def draw_v_curve(path: Path) -> None:
     The truth is the complex step's at h = STEP, which has nothing to lose.
     """
     rng = np.random.default_rng(0)
-    trial = SUBJECTS[-1].draw(rng, reference)
+    trial = WHOLE_MODEL.draw(rng, reference)
     x, *others = trial.args
     direction = rng.standard_normal(x.shape)
 

@@ -28,7 +28,8 @@ HISTORY = """\
   epoch    recon     KL     ELBO    recon     KL     ELBO   seconds"""
 
 ARCHITECTURE = (
-    "hidden", "latent", "activation", "channels", "posterior", "likelihood",
+    "hidden", "latent", "activation", "channels", "posterior", "prior", "top",
+    "likelihood",
 )  # fmt: skip
 RESUMABLE = ("epochs", "threads", "data_dir", "checkpoint_every")
 
@@ -231,7 +232,7 @@ def describe(data: Dataset, model: VAE, settings: Settings, threads: int) -> str
         objective += f", {settings.samples} samples"
     if settings.kl == "sampled":
         objective += ", sampled KL"
-    kind = "auto-encoder" if model.posterior.name == "point" else "VAE"
+    kind = "auto-encoder" if not model.family.has_density else "VAE"
     falling = f" to {settings.lr_end:g}" if settings.lr_end else ""
     corrupted = f", {settings.corrupt} {settings.level:g}"
     return (
