@@ -90,6 +90,10 @@ PRESETS = {
         reached="-log p(x) 86.8",
         published="-log p(x) 85.54, after 3,280 epochs of batches of 20",
     ),
+    "two-layer": Preset(
+        "a second layer of latents, 784-200-200-100-100-100-50, 50 epochs; 10 minutes",
+        BURDA | {"latent": 100, "prior": "deep", "top": [100, 100, 50], "epochs": 50},
+    ),
     # Rate against distortion
     "beta": Preset(
         "the KL weighted by 4: a coarser code",

@@ -201,6 +201,11 @@ def expect_together(model: VAE) -> None:
             f"classes: found {model.classes} with channels {list(model.channels)}, "
             "expected 0: a convolution has no place for a label"
         )
+    if model.top and model.prior.name != "deep":
+        raise ArgumentError(
+            f"top: found {list(model.top)} with the prior {model.prior.name!r}, "
+            "expected the prior 'deep': no other has a second layer of latents"
+        )
     if not model.family.has_density and not model.has_closed_kl:
         raise ArgumentError(
             f"prior: found {model.prior.name!r} for the posterior "

@@ -29,9 +29,21 @@ class Parts(Protocol):
     latent: int
     classes: int
     top: tuple[int, ...]
-    encoder: Net
-    head: Head
-    family: Family
+
+    @property
+    def encoder(self) -> Net:
+        """Of x."""
+        ...
+
+    @property
+    def head(self) -> Head:
+        """From its outputs to the statistics of q(z|x)."""
+        ...
+
+    @property
+    def family(self) -> Family:
+        """Of q(z|x)."""
+        ...
 
     def network(self, name: str, widths: Sequence[int]) -> Net:
         """Dense layers with the model's activation; their input wants its gradient."""

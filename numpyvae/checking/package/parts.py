@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import ArgumentError
 from ...kernels.active_pixels import active_pixels
 from ...kernels.backends import compiled
 from ...model.vae import VAE
@@ -125,10 +126,19 @@ def _posterior(kind: Posterior, rng: np.random.Generator, code: Reference) -> Tr
 # ---- Priors --------------------------------------------------------------------------
 
 
+def _with_prior(name: str, D: int, Z: int) -> VAE:
+    """A small model, with a second layer of latents if the prior wants one."""
+    how: dict[str, Any] = {"prior": name, "dtype": float, "compiled": False}
+    try:
+        return VAE(D, [2], Z, "tanh", **how)
+    except ArgumentError:
+        return VAE(D, [2], Z, "tanh", **how, top=[2, 2])
+
+
 def _prior(name: str, rng: np.random.Generator, code: Reference) -> Trial:
     """-log p(z), as a function of z and of all that the prior asks in the model."""
     B, Z, D = sizes(rng, 3, largest=4)
-    model = VAE(D, [2], Z, "tanh", prior=name, top=[2, 2], dtype=float, compiled=False)
+    model = _with_prior(name, D, Z)
     prior, eps = model.prior, normal(rng, B, model.prior.noise)
     z = normal(rng, B, Z)
     work = model.workspace(model.params.unwritten())

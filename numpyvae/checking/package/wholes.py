@@ -86,7 +86,7 @@ def _drawn(rng: np.random.Generator, code: Reference) -> VAE:
         image_shape=shape,
         posterior=_any_of(rng, POSTERIORS),
         prior=_any_of(rng, PRIORS),
-        top=sizes(rng, 2, largest=3),
+        top=sizes(rng, 2, largest=3) if rng.integers(2) else (),
         likelihood=_any_of(rng, LIKELIHOODS),
         classes=classes,
         dtype=float,

@@ -240,9 +240,10 @@ def describe(data: Dataset, model: VAE, settings: Settings, threads: int) -> str
         f"{len(data.test_images):,} test images of {height} x {width}, binarization "
         f"{settings.binarize}{corrupted * (settings.corrupt != 'none')}\n"
         f"{kind} {'-'.join(map(str, widths))} {model.activation}, posterior "
-        f"{model.posterior.name}, likelihood {model.likelihood.name}"
-        + f", {model.classes} classes"
-        * (model.classes > 0)
+        f"{model.posterior.name}, prior {model.prior.name}"
+        + f" {'-'.join(map(str, model.top))}" * bool(model.top)
+        + f", likelihood {model.likelihood.name}"
+        + f", {model.classes} classes" * (model.classes > 0)
         + f": {model.params.flat.size:,} parameters\n"
         f"Adam {settings.lr:g}{falling}, batch {settings.batch_size}, {objective}, "
         f"seed {settings.seed}, {threads} thread{'s' * (threads > 1)}\n"
