@@ -99,14 +99,15 @@ def test_processes_that_begin_at_the_same_moment_train_apart(house: Path) -> Non
     # Both have looked for a free name before either makes its folder.
     code = f"""if True:
         import sys
-        from numpyvae import cli, runs
-        create = runs.Run.create.__func__
+        from numpyvae.cli.parser import main
+        from numpyvae.runs.run import Run
+        create = Run.create.__func__
         def meet(cls, *arguments):
             print("here", flush=True)
             sys.stdin.readline()
             return create(cls, *arguments)
-        runs.Run.create = classmethod(meet)
-        sys.exit(cli.main("{BEGIN} {SMALL} --epochs 2".split()))
+        Run.create = classmethod(meet)
+        sys.exit(main("{BEGIN} {SMALL} --epochs 2".split()))
     """
     processes = [
         subprocess.Popen(

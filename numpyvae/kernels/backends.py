@@ -1,8 +1,8 @@
 """The one place where the reference or the compiled code is chosen.
 
-Both are namespaces of the same functions: the pairs of pairs/dense.py, pairs/conv.py, pairs/gaussian.py and
-pairs/likelihoods.py and the updates of pairs/optimizers.py. Each takes its arguments in the same order
-and an optional `out`, which receives the results.
+Both are namespaces of the same functions: the pairs of pairs/dense.py, pairs/conv.py,
+pairs/gaussian.py and pairs/likelihoods.py and the updates of pairs/optimizers.py. Each
+takes its arguments in the same order and an optional `out`, which receives the results.
 """
 
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 Each window of an image becomes a row, and a convolution one matrix product (Eq. 14.11).
 The batch is taken a few images at a time, so that the rows stay in the cache.
 
-Shapes: as in pairs/conv.py; n the images of a part, L = K K C the entries of a window. An
+Shapes: as in pairs/conv.py; n images of a part, L = K K C entries of a window. An
 `out` is contiguous.
 """
 

@@ -2,9 +2,9 @@
 
 Each is a Python function that calls BLAS for its matrix products and a serial,
 GIL-free numba loop for the rest, and writes its results to `out`. The text to read is
-in pairs/dense.py, pairs/likelihoods.py and pairs/optimizers.py; tests hold the two together. A loop reads and
-writes without a look at how far its arrays go: so the Python in front of it looks, and
-raises ArgumentError.
+in pairs/dense.py, pairs/likelihoods.py and pairs/optimizers.py; tests hold the two
+together. A loop reads and writes without a look at how far its arrays go: so the Python
+in front of it looks, and raises ArgumentError.
 
 Shapes: B batch, N inputs, M outputs, D pixels, P parameters, S shards.
 """

@@ -1,4 +1,4 @@
-"""The layers of a network: each arranges the calls of a pair of pairs/dense.py or pairs/conv.py.
+"""The layers of a network: each arranges the calls of a pair, dense or convolutional.
 
 A layer holds its names and sizes. Between layers an image is a row, so that any layer
 can follow any other.

@@ -1,4 +1,4 @@
-"""The pairs of pairs/dense.py, pairs/gaussian.py, pairs/likelihoods.py and pairs/objectives.py, one by one.
+"""The pairs of pairs/ but for the convolutions, one by one.
 
 Shapes: B batch, N inputs, M outputs, D pixels, Z latents, K samples.
 """

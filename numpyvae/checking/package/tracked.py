@@ -1,7 +1,7 @@
 """The pairs for Tracked arrays: the reference itself, but for what can't take them.
 
-`pairs/conv.py` adds into arrays of its own. It is made of three sums of products, and the
-rounding of such a sum is known: so a copy of it, with the sums that track.
+`pairs/conv.py` adds into arrays of its own. It is made of three sums of products, and
+the rounding of such a sum is known: so a copy of it, with the sums that track.
 """
 
 from __future__ import annotations

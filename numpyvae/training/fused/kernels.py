@@ -1,7 +1,7 @@
-"""The loops of a step of training/fused/step.py: float32, and vectorized with exp and tanh in them.
+"""The loops of the compiled step: float32, vectorized with exp and tanh in them.
 
-kernels/dense.py has their like for any float; NumPy's exp stands between its loops. The text
-to read is pairs/dense.py, pairs/gaussian.py and pairs/likelihoods.py.
+kernels/dense.py has their like for any float; NumPy's exp stands between its loops. The
+text to read is pairs/dense.py, pairs/gaussian.py and pairs/likelihoods.py.
 
 Shapes: B batch, M outputs of a layer, Z latents, D pixels.
 """
@@ -151,8 +151,8 @@ def _exps(row, b, e):
 def _softplus(row, e, lanes):
     """The sum of log(1 + exp(l)) over a row of logits l, from e = exp(-|l|) (Eq. 11.2).
 
-    The logs of products, as in kernels/dense.py. 64 products side by side, which the loop
-    vectorizes, have 8 terms each, and 8 of them make one; so none exceeds 2^64.
+    The logs of products, as in kernels/dense.py. 64 products side by side, which the
+    loop vectorizes, have 8 terms each, and 8 of them make one; so none exceeds 2^64.
     """
     total, width = 0.0, row.shape[0]
     products, positives = lanes[:64], lanes[64:]

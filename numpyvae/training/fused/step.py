@@ -2,8 +2,8 @@
 
 Written for what most people train: dense layers of relu or tanh, a diagonal posterior,
 the Bernoulli likelihood, the ELBO of one sample, binary pixels, single precision, Adam.
-The text to read is model/vae.py and pairs/optimizers.py. This is their list of calls; a test holds
-them together.
+The text to read is model/vae.py and pairs/optimizers.py. This is their list of calls; a
+test holds them together.
 
 A step has two halves. First each shard of the batch goes forward and back again, as far
 as da, the gradient of each layer's sums xW + b. When all have, each part of a layer's
