@@ -79,15 +79,16 @@ def test_some_need_little(name: str, allowed: set[str]) -> None:
     assert not over, f"{name} needs {over}"
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if room_of(n) == "pairs"])
-def test_the_pairs_stand_on_numpy_alone(name: str) -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_the_pairs_stand_on_numpy_alone_and_no_file_on_lessons(name: str) -> None:
     found = set()
     for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add((node.module or "").partition(".")[0])
-    assert found <= {"numpy", *sys.stdlib_module_names}
+    assert not found & {"lessons", "tests"}
+    assert room_of(name) != "pairs" or found <= {"numpy", *sys.stdlib_module_names}
 
 
 def test_only_the_command_line_imports_figures() -> None:
