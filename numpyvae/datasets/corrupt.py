@@ -4,6 +4,7 @@ Shapes: B batch, D pixels.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Corruption:
         """Whether anything is done at all."""
         return self.how != "none"
 
-    def __call__(self, x: NDArray, rng: np.random.Generator) -> NDArray:
+    def __call__(self, x: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """Corrupted images, of x's dtype; x (B, D) floats in [0, 1].
 
         Raises ArgumentError for another type.
