@@ -23,7 +23,7 @@ from numpyvae.errors import ArgumentError, DataError
 
 from .trials import Function, Problem, hints, problems, what_was_raised
 
-ROUNDING = 1e-9  # more than that is none, also in code whose rounding isn't tracked
+ROUNDING = 1e-9  # the most it can be, also in code where it isn't tracked
 
 CORRECT, UNWRITTEN, WRONG = "correct", "not written yet", "wrong"
 
@@ -125,9 +125,9 @@ def pairs(draws: dict[Function, Function]) -> list[tuple[Function, Function]]:
 def faults_of_pair(
     forward: Function, backward: Function, args: Sequence[Any]
 ) -> list[str]:
-    """Where `backward` isn't the derivative of `forward`, in args that aren't whole."""
+    """Where `backward` isn't the derivative of `forward` in the arrays of floats."""
     whole = [isinstance(x, np.ndarray) and x.dtype.kind != "f" for x in args]
-    # gradcheck passes on what is no array: so an array of indices goes in a tuple.
+    # gradcheck differentiates arrays: an array of indices is hidden in a tuple.
     boxed = [(x,) if box else x for x, box in zip(args, whole, strict=True)]
 
     def unboxed(given: Sequence[Any]) -> list[Any]:

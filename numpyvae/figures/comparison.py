@@ -135,7 +135,7 @@ def _free_spot(
     low: NDArray[Any],
     high: NDArray[Any],
 ) -> NDArray[Any]:
-    """Where beside a point its name collides least; is added to what is `taken`."""
+    """Where beside a point its name overlaps others least; it is added to `taken`."""
 
     def cost(box: Box) -> float:
         outside = max(0.0, box[1] - high[0]) + max(0.0, low[0] - box[0])
@@ -198,7 +198,7 @@ def reconstruction_rows(
 def sample_panels(
     panels: Sequence[tuple[str, str, NDArray[Any]]], path: Path, title: str
 ) -> None:
-    """Draw of each model its name, a note and its images (n, H, W), two in a row."""
+    """Draw each model's name, a note and its images (n, H, W), two models in a row."""
     canvases = [
         _tile(tiles, ceil(len(tiles) ** 0.5), gap=2)
         for tiles in (BLACK_INK(_unit(name, x, 3), bytes=True) for name, _, x in panels)
@@ -221,9 +221,9 @@ def latent_panels(
     path: Path,
     title: str,
 ) -> None:
-    """Draw of each model codes (n, 2), their axes named, in colours of labels (n,).
+    """Draw each model's codes (n, 2), axes named, in the colours of labels (n,).
 
-    Two in a row, each to its own scale; circles at 1, 2 and 3 sigma of N(0, I).
+    Two models in a row, each to its own scale; circles at 1, 2 and 3 sigma of N(0, I).
     """
     checked = [(n, axes, *as_codes(n, codes, labels)) for n, axes, codes in panels]
     left, below, above = 0.48, 0.42, LINE + 0.05

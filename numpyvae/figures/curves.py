@@ -1,4 +1,4 @@
-"""Curves: how training went, and how well a derivative can be had."""
+"""Curves: how training went, and the errors of numerical derivatives."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

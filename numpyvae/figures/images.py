@@ -111,7 +111,7 @@ def named_rows(
     beside = 0.1 + 0.09 * max(map(len, names))
 
     def scale_of(blocks: int) -> float:
-        """Inches a pixel, so that so many blocks fit on the page."""
+        """The inches per pixel at which this many blocks fit on the page."""
         wide = WIDTH - 2 * MARGIN - blocks * beside - (blocks - 1) * APART
         return min(wide / (blocks * w), TALLEST / (ceil(rows / blocks) * h - gap))
 

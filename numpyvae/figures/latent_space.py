@@ -51,7 +51,7 @@ def latents(
     """Draw codes (n, 2) in the colours of their integer labels (n,), axes named.
 
     Each class is named at its median, or next to it where two names would overlap; of
-    many classes, some are named, and how many is told.
+    many classes only some are named, and a note says how many.
     If there is a prior, circles at 1 and 2 sigma hold 39 % and 86 % of N(0, I).
     """
     codes, labels = as_codes("codes", codes, labels)
@@ -110,7 +110,7 @@ def as_codes(
 def name_classes(
     plane: Axes, codes: NDArray[Any], labels: NDArray[Any], inch: float, size: float
 ) -> NDArray[Any]:
-    """Name classes at the medians of their codes (n, 2), and say where: (names, 2).
+    """Name classes at the medians of their codes (n, 2); the names' places (names, 2).
 
     `inch` is in units of the codes, `size` of the font in points, if there are few
     classes. Of more than FEW, a class in the crowd of those named already has no name.
@@ -165,7 +165,7 @@ def _apart(points: NDArray[Any], gap: float) -> NDArray[Any]:
     """Push points (n, 2) off each other until about `gap` lies between any two."""
     points = points.astype(float)
     _, first = np.unique(points, axis=0, return_index=True)
-    again = np.setdiff1d(np.arange(len(points)), first)  # in the very place of another
+    again = np.setdiff1d(np.arange(len(points)), first)  # where another one is
     points[again] += 0.01 * gap * np.stack([np.cos(again), np.sin(again)], axis=1)
     for _ in range(100):
         away = points[:, None] - points

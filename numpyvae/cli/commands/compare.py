@@ -55,8 +55,8 @@ class Moments(NamedTuple):
 def frechet(one: Moments, other: Moments) -> float:
     """The squared Frechet distance of two Gaussians (Eq. 5.9; Dowson & Landau 1982).
 
-    |m - n|^2 + tr(S + T - 2 (S T)^(1/2)): what it takes to carry the mass of one to
-    the other, in squared units of the points. Zero for equal ones, else positive.
+    |m - n|^2 + tr(S + T - 2 (S T)^(1/2)): the least mean squared distance over which
+    one can be moved onto the other. Zero for equal ones, else positive.
     """
     root = _root(one.covariance)
     shared = np.trace(_root(root @ other.covariance @ root))
@@ -76,7 +76,7 @@ class Ruler:
 
     Between the Gaussians fitted to both in the space of the first 50 principal
     components of the training images, in squared greys (1 is ink). Lower is better;
-    `floor` is what as many training images get.
+    `floor` is the distance of equally many training images.
     """
 
     def __init__(self, train: Array, test: Array) -> None:
@@ -112,7 +112,7 @@ class Entry(NamedTuple):
 
     @property
     def kind(self) -> tuple[str, bool, bool]:
-        """What its nats are of: they compare with those of the same kind only."""
+        """Which quantity its nats measure; only those of one kind can be compared."""
         bernoulli = self.scene.model.likelihood.name == "bernoulli"
         conditional = self.scene.model.classes > 0  # log p(x|y), not log p(x)
         return self.scene.settings.binarize, bernoulli, conditional
@@ -175,7 +175,7 @@ def expect_same_images(scenes: Sequence[Scene]) -> Dataset:
     first.expect_data(data)
     for scene in scenes:
         scene.data = data
-        _ = scene.model, scene.settings  # a damaged run is told before the work
+        _ = scene.model, scene.settings  # loaded now: a damaged run is reported at once
     return data
 
 
@@ -225,7 +225,7 @@ def reconstruct(model: VAE, x: Array, labels: NDArray[np.integer]) -> Array:
 
 
 def table(entries: Sequence[Entry], data: Dataset, floor: float) -> list[str]:
-    """A line for each run, below a heading, and what must be known to read it."""
+    """A heading, a line for each run, and the notes that are needed to read them."""
     rows = [HEADING]
     for entry in entries:
         model, test = entry.scene.model, entry.test
@@ -239,7 +239,7 @@ def table(entries: Sequence[Entry], data: Dataset, floor: float) -> list[str]:
         ours = [active, f"{entry.frechet:.2f}{mark}", entry.kind[0]]
         rows.append([*shared, f"{test.recon:.2f}{mark}", *rate, *ours])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    text = {0, 1, 2, len(HEADING) - 1}  # columns set to the left
+    text = {0, 1, 2, len(HEADING) - 1}  # columns aligned left
     lines = [
         f"{len(data.test_images):,} test images of {data.name}; nats per image; "
         "Frechet: distance of samples, lower is better"
