@@ -94,7 +94,7 @@ def class_of(
 
 
 def greys(images: NDArray[np.uint8], how: str) -> Array:
-    """Images (B, H, W) as (B, D) in [0, 1], the mean of what the model is trained on."""
+    """Images (B, H, W) as (B, D) in [0, 1]: means of what the model is trained on."""
     flat = images.reshape(len(images), -1)
     if how == "threshold":
         return binarize(flat, how, np.random.default_rng(0)).astype(np.float32)
