@@ -15,6 +15,7 @@ import pytest
 from data import tiny, write_idx
 from hypothesis import Phase, settings
 from mirror import RAW, SERVED, Mirror, sha256
+from small_runs import begin
 
 from numpyvae import figures
 from numpyvae.datasets import mnist
@@ -95,6 +96,13 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in figures.__all__:
         monkeypatch.setattr(figures, name, lambda *_: None)
     return tmp_path
+
+
+@pytest.fixture
+def two_epochs(house: Path) -> Path:
+    """A finished run of two epochs in `house`, r."""
+    assert begin("--epochs 2 --out r") == 0
+    return house / "r"
 
 
 @dataclass(frozen=True)
