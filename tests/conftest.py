@@ -19,6 +19,7 @@ from small_runs import begin
 
 from numpyvae import figures
 from numpyvae.datasets import mnist
+from numpyvae.training.workers import Workers
 
 if TYPE_CHECKING:
     from lessons.builder.run import Run
@@ -47,6 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    """The caller's thread alone."""
+    with Workers(1) as one:
+        yield one
 
 
 @pytest.fixture

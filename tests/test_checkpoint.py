@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from data import tiny
-from told import refusal
+from told import files, refusal
 
 from numpyvae import VAE
 from numpyvae import files as storage
@@ -57,10 +57,6 @@ def save(folder: Path, trainer: Trainer) -> None:
 def load_model(folder: Path) -> VAE:
     arrays, state = load_checkpoint(folder)
     return model_of(arrays, state["model"])
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture
