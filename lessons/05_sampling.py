@@ -19,8 +19,8 @@ from matplotlib.patches import Ellipse
 from style import EXACT, FAINT, WRONG, cloud, sheet, show, strips, thumbnail
 
 from numpyvae import VAE, train
-from numpyvae.cli.commands.compare import AXES, Moments, Ruler
-from numpyvae.cli.commands.compare import frechet as their_frechet
+from numpyvae.analysis.frechet import AXES, Moments, Ruler
+from numpyvae.analysis.frechet import frechet as their_frechet
 from numpyvae.cli.commands.pictures import Prior
 
 rng = np.random.default_rng(5)
@@ -280,7 +280,7 @@ assert min(others) > frechet(m, S, n, T)
 
 
 # %%
-ruler = Ruler(x_train, x_test)
+ruler = Ruler(x_train, x_test, np.random.default_rng(0))
 
 
 def on_axes(images):

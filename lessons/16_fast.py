@@ -10,8 +10,8 @@
 # the same.
 #
 # **Reads with** lesson 10 (the step), `numpyvae/kernels/dense.py` and
-# `numpyvae/training/fused/step.py` (the rungs as they are used). None of the notes speaks of
-# speed. **Takes** 30 seconds.
+# `numpyvae/training/fused/step.py` (the rungs as they are used). None of the
+# notes speaks of speed. **Takes** 30 seconds.
 
 # %%
 import math
@@ -297,10 +297,10 @@ assert all(grad.dtype == np.float32 for grad in grads)
 # ## The loss from logits: not faster, but right
 #
 # Count the passes over the $128 \times 784$ logits: the beginner's pair makes
-# 21 (each NumPy operation is one), and so does `pairs/likelihoods.py`, which takes
-# the loss from logits by (11.2) and its gradient by (11.3). **Prediction:** no
-# gain in speed. It is a rung all the same: at a logit of 100 the probability
-# rounds to 1.
+# 21 (each NumPy operation is one), and so does `pairs/likelihoods.py`, which
+# takes the loss from logits by (11.2) and its gradient by (11.3).
+# **Prediction:** no gain in speed. It is a rung all the same: at a logit of 100
+# the probability rounds to 1.
 
 # %%
 large, ink = np.full((1, 1), 100.0, np.float32), np.zeros((1, 1), np.float32)
@@ -855,11 +855,11 @@ print(f"predicted for exp: {of_16:.3f} ms, or {2 * of_16:.3f} ms with 8 at a tim
 # ## No Python in between
 #
 # All that is left to call is the matrix product. NumPy brings a BLAS along, and
-# a compiled function may call it at its address: `numpyvae/kernels/blas.py` finds it.
-# And threads need not be Python's. numba keeps some, which wait for work awake
-# and never ask for the lock. So `numpyvae/training/fused/step.py` writes the step as three
-# compiled functions (draw, differentiate, update), and numba's threads meet
-# after each.
+# a compiled function may call it at its address: `numpyvae/kernels/blas.py`
+# finds it. And threads need not be Python's. numba keeps some, which wait for
+# work awake and never ask for the lock. So `numpyvae/training/fused/step.py`
+# writes the step as three compiled functions (draw, differentiate, update), and
+# numba's threads meet after each.
 #
 # Now that a meeting is cheap, the work may be cut differently. In (16.6) each
 # shard writes a whole gradient, which Adam reads again: $2 S P$ numbers through
@@ -1236,7 +1236,8 @@ show(
 # its transpose $\bar x = \bar a W^\top$, but whoever reads $\bar x$ next wants
 # it row by row, and turning it round takes a part of the gain. Between lines of
 # Python nothing was left to see of it. In the compiled step it shows, so
-# `kernels/blas.py` does it for few rows. When the ground has changed, measure again.
+# `kernels/blas.py` does it for few rows. When the ground has changed, measure
+# again.
 
 # %%
 da, W4 = np.ascontiguousarray(logits[: B // SHARDS]), blocks(start32)[6]

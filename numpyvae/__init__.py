@@ -28,7 +28,7 @@ _HOMES = {
     "NumpyvaeError": "errors",
     "gradcheck": "checking.gradcheck",
     "train": "training.trainer",
-}  # the others' is datasets
+}  # of all others: datasets
 
 
 def __getattr__(name: str) -> object:

@@ -76,7 +76,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make its names last through a power cut, where the system has a way to."""
+    """Flush a folder's names to the disk, where the system has a way to."""
     if not WINDOWS:
         number = os.open(folder, os.O_RDONLY)
         try:
@@ -86,7 +86,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _sync(number: int) -> None:
-    """Make what an open file holds last through a power cut."""
+    """Flush an open file to the disk itself, past the disk's cache."""
     if FULL_SYNC is not None:
         try:
             fcntl.fcntl(number, FULL_SYNC)

@@ -47,8 +47,8 @@ def interrupt(number: int, frame: FrameType | None) -> NoReturn:
 def held() -> Iterator[None]:
     """Let signals wait for the end of the block, where they are obeyed.
 
-    For what KeyboardInterrupt must not cut in two. It comes to the main thread alone;
-    in others there is nothing to hold.
+    For what KeyboardInterrupt must not cut in two. Python raises it in the main thread
+    alone; in others the block does nothing.
     """
     waiting: list[int] = []
     before = {n: handler for n, handler in _handlers().items() if callable(handler)}
@@ -82,7 +82,7 @@ def first_signal() -> Iterator[list[int]]:
 
 
 def _handlers() -> dict[int, Any]:
-    """Those that may be replaced: not what who started us has told us to ignore."""
+    """Those that may be replaced: not of signals that our parent lets us ignore."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     now = {number: signal.getsignal(number) for number in STOPS}

@@ -15,9 +15,11 @@ import pytest
 from data import tiny, write_idx
 from hypothesis import Phase, settings
 from mirror import RAW, SERVED, Mirror, sha256
+from small_runs import begin
 
 from numpyvae import figures
 from numpyvae.datasets import mnist
+from numpyvae.training.workers import Workers
 
 if TYPE_CHECKING:
     from lessons.builder.run import Run
@@ -46,6 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    """The caller's thread alone."""
+    with Workers(1) as one:
+        yield one
 
 
 @pytest.fixture
@@ -95,6 +104,13 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in figures.__all__:
         monkeypatch.setattr(figures, name, lambda *_: None)
     return tmp_path
+
+
+@pytest.fixture
+def two_epochs(house: Path) -> Path:
+    """A finished run of two epochs in `house`, r."""
+    assert begin("--epochs 2 --out r") == 0
+    return house / "r"
 
 
 @dataclass(frozen=True)

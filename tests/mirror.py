@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from told import refusal
 
 from numpyvae.datasets import load_mnist, mnist
 from numpyvae.errors import DataError
@@ -84,11 +85,9 @@ def use_mirrors(monkeypatch: pytest.MonkeyPatch, server: str, *names: str) -> li
     return mirrors
 
 
-def refusal(data_dir: Path | None = None) -> str:
-    with pytest.raises(DataError) as caught:
-        load_mnist(data_dir, progress=False)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+def refused_load(data_dir: Path | None = None) -> str:
+    """The line with which MNIST can't be had."""
+    return refusal(DataError, lambda: load_mnist(data_dir, progress=False))
 
 
 def listing(directory: Path) -> list[str]:

@@ -11,33 +11,15 @@ from typing import Any
 
 import pytest
 from reliability.kills import BEGIN, outcome
+from small_runs import SMALL, begin, never_stopped, resume
+from told import files
 
-from numpyvae.cli import parser as cli
 from numpyvae.cli.commands.training import Due
 from numpyvae.errors import RunError
 from numpyvae.runs.checkpoint import NAME, PREVIOUS
 from numpyvae.runs.run import CONFIG, LOCK, Run, claim
 
-SMALL = "--hidden 9 --lr 0.01 --seed 4"
 AT_ONCE = 8
-
-
-def train(options: str) -> int:
-    return cli.main(f"{BEGIN} {SMALL} {options}".split())
-
-
-def resume(options: str = "") -> int:
-    return cli.main(f"train --resume r {options}".split())
-
-
-def never_stopped(epochs: int, options: str = "") -> Any:
-    """The outcome of a run of so many epochs, in another folder."""
-    assert train(f"{options} --epochs {epochs} --out never-stopped") == 0
-    return outcome(Path("never-stopped"))
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 # Whose a folder is.
@@ -99,14 +81,15 @@ def test_processes_that_begin_at_the_same_moment_train_apart(house: Path) -> Non
     # Both have looked for a free name before either makes its folder.
     code = f"""if True:
         import sys
-        from numpyvae import cli, runs
-        create = runs.Run.create.__func__
+        from numpyvae.cli.parser import main
+        from numpyvae.runs.run import Run
+        create = Run.create.__func__
         def meet(cls, *arguments):
             print("here", flush=True)
             sys.stdin.readline()
             return create(cls, *arguments)
-        runs.Run.create = classmethod(meet)
-        sys.exit(cli.main("{BEGIN} {SMALL} --epochs 2".split()))
+        Run.create = classmethod(meet)
+        sys.exit(main("{BEGIN} {SMALL} --epochs 2".split()))
     """
     processes = [
         subprocess.Popen(
@@ -140,7 +123,7 @@ def test_what_was_killed_before_it_began_begins_in_the_same_folder(
     said = capsys.readouterr().err
     assert said.startswith("numpyvae: r: found no config.json, expected")
     assert said.endswith("; begin it with --out r\n")
-    assert train("--epochs 2 --out r") == 0
+    assert begin("--epochs 2 --out r") == 0
     assert f"{CONFIG}.partial" not in files(Path("r"))
     assert outcome(Path("r")) == never_stopped(2)
 
@@ -148,7 +131,7 @@ def test_what_was_killed_before_it_began_begins_in_the_same_folder(
 def test_what_has_begun_is_not_told_to_begin(
     house: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train("--epochs 1 --out r") == 0
+    assert begin("--epochs 1 --out r") == 0
     Path("r", CONFIG).unlink()
     capsys.readouterr()
     assert resume() == 2
@@ -156,13 +139,6 @@ def test_what_has_begun_is_not_told_to_begin(
 
 
 # Not the run that was asked for.
-
-
-@pytest.fixture
-def two_epochs(house: Path) -> Path:
-    """A finished run of two epochs, r."""
-    assert train("--epochs 2 --out r") == 0
-    return house / "r"
 
 
 @pytest.mark.parametrize("left", ["history.csv", "metrics.json"])
@@ -184,7 +160,7 @@ def test_a_learning_rate_that_falls_is_the_one_of_so_many_epochs(
     house: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     falling = "--lr-end 0.001"
-    assert train(f"{falling} --epochs 2 --out r") == 0
+    assert begin(f"{falling} --epochs 2 --out r") == 0
     before = files(Path("r"))
     capsys.readouterr()
     assert resume("--epochs 4") == 2
@@ -193,6 +169,6 @@ def test_a_learning_rate_that_falls_is_the_one_of_so_many_epochs(
     assert files(Path("r")) == before
     with pytest.MonkeyPatch.context() as patch:  # the first has the same in any case
         patch.setattr(Due, "__call__", lambda _: signal.raise_signal(signal.SIGINT))
-        assert train(f"{falling} --epochs 2 --out first") == 130
-    assert cli.main(["train", "--resume", "first", "--epochs", "4"]) == 0
+        assert begin(f"{falling} --epochs 2 --out first") == 130
+    assert resume("--epochs 4", "first") == 0
     assert outcome(house / "first") == never_stopped(4, falling)

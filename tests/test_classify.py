@@ -19,6 +19,7 @@ from differences import (
     drawn,
 )
 from hypothesis import given
+from small_runs import train_runs
 
 from numpyvae.analysis import classify
 from numpyvae.analysis.classify import (
@@ -285,23 +286,18 @@ def test_nothing_is_chosen_by_the_test_labels(
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("classify")
-    write_idx(folder / "three", tiny())
-    for name, option in (("plain", ""), ("told", "--conditional")):
-        train = f"train --data idx --data-dir {folder / 'three'} --hidden 16 --epochs 1"
-        out = f"--latent 3 --lr 0.01 --out {folder / name} {option}"
-        assert cli.main(f"{train} {out}".split()) == 0
-    return folder
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = {"plain": "--epochs 1", "told": "--epochs 1 --conditional"}
+    return train_runs(tmp_path_factory.mktemp("classify"), runs)
 
 
 def test_it_prints_a_line_each_and_a_finding(
-    house: Path, capsys: pytest.CaptureFixture[str]
+    made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed = []
     for seed in (0, 0):
         options = f"--labels 12 --draws 2 --seed {seed}"
-        assert cli.main(f"classify {house / 'plain'} {options}".split()) == 0
+        assert cli.main(f"classify {made / 'plain'} {options}".split()) == 0
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
     lines = printed[0].splitlines()
@@ -316,15 +312,15 @@ def test_it_prints_a_line_each_and_a_finding(
 
 @pytest.mark.parametrize("labels", [0, 3, 13, 999])
 def test_labels_that_can_not_be_drawn_are_refused(
-    house: Path, labels: int, capsys: pytest.CaptureFixture[str]
+    made: Path, labels: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(f"classify {house / 'plain'} --labels {labels}".split()) == 2
+    assert cli.main(f"classify {made / 'plain'} --labels {labels}".split()) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"found {labels}, expected" in line
 
 
 def test_the_classes_are_the_labels_that_occur(
-    house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, apart = tiny(), np.array([3, 200, 77], np.uint8)
     train_labels, test_labels = apart[data.train_labels], apart[data.test_labels]
@@ -351,9 +347,9 @@ def test_a_label_of_test_images_alone_is_always_an_error() -> None:
 
 
 def test_a_model_that_has_seen_labels_is_refused(
-    house: Path, capsys: pytest.CaptureFixture[str]
+    made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["classify", str(house / "told")]) == 2
+    assert cli.main(["classify", str(made / "told")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "found a conditional model, expected one that has seen no labels" in line
 

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from bounds import HANG
 from data import FILES, idx_bytes, tiny, write_idx
+from small_runs import train_runs
+from told import refused
 
 from numpyvae import __main__ as process
 from numpyvae import __version__
@@ -29,45 +31,16 @@ HERE = "--data idx --data-dir three"
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the data in three/ and a run in run/."""
-    folder = tmp_path_factory.mktemp("house")
-    source = write_idx(folder / "three", tiny())
-    run = f"--epochs 1 --hidden 9 --out {folder / 'run'}"
-    assert cli.main(f"train --data idx --data-dir {source} {run}".split()) == 0
-    return folder
+    return train_runs(tmp_path_factory.mktemp("made"), {"run": "--epochs 1"})
 
 
 @pytest.fixture
-def at_home(house: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def at_home(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same as the working directory; who writes to it is found out."""
-    monkeypatch.chdir(house)
-    return house
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its bytes, every directory with none."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
-        for path in folder.rglob("*")
-    }
-
-
-def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """What stderr says: a single line, with exit code 2, nothing written."""
-    before = tree(Path())
-    capsys.readouterr()
-    try:
-        code = cli.main(arguments.split())
-    except SystemExit as end:  # argparse leaves this way
-        code = end.code  # type: ignore[assignment]
-    said = capsys.readouterr().err
-    assert code == 2
-    assert said.startswith("numpyvae")
-    assert said.endswith("\n")
-    assert said.count("\n") == 1, said
-    assert tree(Path()) == before
-    return said
+    monkeypatch.chdir(made)
+    return made
 
 
 BAD_TRAIN = {
@@ -226,12 +199,12 @@ def test_damaged_runs(
 )
 def test_divergence_keeps_a_checkpoint(
     how: str,
-    house: Path,
+    made: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(house)
+    monkeypatch.chdir(made)
     out = tmp_path / "diverged"
     options = f"train {HERE} --hidden 9 {how} --out {out}"
     with warnings.catch_warnings(record=True) as caught:

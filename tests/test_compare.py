@@ -1,4 +1,4 @@
-"""Comparing runs: the Frechet distance, the table's numbers, what has no rank."""
+"""Comparing runs: the table's numbers, what has no rank, what is drawn."""
 
 import contextlib
 import io
@@ -9,14 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from data import tiny, write_idx
+from small_runs import train_runs
 
 from numpyvae import figures
 from numpyvae.cli import parser as cli
 from numpyvae.cli.commands.compare import (
     PICTURES,
-    Moments,
-    Ruler,
-    frechet,
     most_active,
     names,
     pick,
@@ -26,107 +24,48 @@ from numpyvae.figures.comparison import Point, latent_panels, rate_distortion
 from numpyvae.runs.run import Run
 
 RUNS = {
-    "half": "--beta 0.5",
-    "two": "--beta 2",
-    "point": "--posterior point",
-    "hard": "--binarize threshold",
-    "told": "--conditional",
+    "half": "--epochs 2 --beta 0.5",
+    "two": "--epochs 2 --beta 2",
+    "point": "--epochs 2 --posterior point",
+    "hard": "--epochs 2 --binarize threshold",
+    "told": "--epochs 2 --conditional",
 }
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compare")
-    write_idx(folder / "three", tiny())
-    write_idx(folder / "other", tiny(train=200))
+    other = write_idx(folder / "other", tiny(train=200))
+    foreign = f"--epochs 2 --data-dir {other}"
     with contextlib.redirect_stdout(io.StringIO()):
-        for name, options in {**RUNS, "foreign": ""}.items():
-            source = folder / ("other" if name == "foreign" else "three")
-            train = f"train --data idx --data-dir {source} --hidden 16 --epochs 2"
-            out = f"--latent 3 --lr 0.01 --out {folder / name} {options}"
-            assert cli.main(f"{train} {out}".split()) == 0
-    return folder
+        return train_runs(folder, {**RUNS, "foreign": foreign})
 
 
-def compared(house: Path, *runs: str) -> list[str]:
-    folders = [str(house / run) for run in runs]
+def compared(made: Path, *runs: str) -> list[str]:
+    folders = [str(made / run) for run in runs]
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        assert cli.main(["compare", *folders, "--out", str(house / "out")]) == 0
+        assert cli.main(["compare", *folders, "--out", str(made / "out")]) == 0
     return printed.getvalue().splitlines()
 
 
 @pytest.fixture(scope="module")
-def everything(house: Path) -> list[str]:
+def everything(made: Path) -> list[str]:
     """What is printed of all runs."""
-    return compared(house, *RUNS)
-
-
-# ---- The Frechet distance ------------------------------------------------------------
-
-
-def spread(rng: np.random.Generator, size: int) -> np.ndarray:
-    root = rng.standard_normal((size, size))
-    return root @ root.T
-
-
-def test_equal_gaussians_are_at_no_distance(rng: np.random.Generator) -> None:
-    one = Moments(rng.standard_normal(6), spread(rng, 6))
-    assert frechet(one, one) == pytest.approx(0, abs=1e-10)
-
-
-def test_shifted_ones_are_at_the_squared_shift(rng: np.random.Generator) -> None:
-    one, shift = Moments(rng.standard_normal(6), spread(rng, 6)), np.arange(6.0)
-    other = one._replace(mean=one.mean + shift)
-    assert frechet(one, other) == pytest.approx((shift**2).sum())
-    assert frechet(other, one) == pytest.approx((shift**2).sum())
-
-
-def test_of_factored_ones_deviations_are_subtracted(rng: np.random.Generator) -> None:
-    a, b = rng.uniform(0, 3, (2, 5))
-    a[0] = 0  # no spread at all in one direction
-    found = frechet(
-        Moments(np.zeros(5), np.diag(a**2)), Moments(np.zeros(5), np.diag(b**2))
-    )
-    assert found == pytest.approx(((a - b) ** 2).sum())
-
-
-def test_it_turns_with_the_axes(rng: np.random.Generator) -> None:
-    one, other = (Moments(rng.standard_normal(4), spread(rng, 4)) for _ in range(2))
-    turn = np.linalg.qr(rng.standard_normal((4, 4)))[0]
-    turned = [Moments(turn @ m, turn @ s @ turn.T) for m, s in (one, other)]
-    assert frechet(*turned) == pytest.approx(frechet(one, other))
-    assert frechet(one, other) > 0
-
-
-def test_the_ruler_knows_worse_samples(rng: np.random.Generator) -> None:
-    data = tiny(train=600, test=600)
-    train, test = (
-        images.reshape(600, -1) / 255
-        for images in (data.train_images, data.test_images)
-    )
-    ruler = Ruler(train, test)
-    blurred = (test + test.mean(axis=0)) / 2
-    noisy = (test + 0.3 * rng.standard_normal(test.shape)).clip(0, 1)
-    collapsed = np.repeat(test.mean(axis=0)[None], 600, axis=0)
-    assert ruler(test) == pytest.approx(0, abs=1e-6)
-    assert 0 < ruler.floor < 0.1 * min(ruler(blurred), ruler(noisy))
-    assert ruler(blurred) < ruler(collapsed)
-    variance = test.var(axis=0).sum()  # all that is lost, as all lies on the axes
-    assert ruler(collapsed) == pytest.approx(variance, rel=0.01)
+    return compared(made, *RUNS)
 
 
 # ---- The table -----------------------------------------------------------------------
 
 
 def test_the_table_holds_the_numbers_of_evaluate(
-    house: Path, everything: list[str], capsys: pytest.CaptureFixture[str]
+    made: Path, everything: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = everything
     assert lines[1].split()[:5] == ["run", "posterior", "likelihood", "beta", "recon"]
     for name, line in zip(RUNS, lines[2:], strict=False):
         cells = line.replace("*", "").split()
         capsys.readouterr()
-        assert cli.main(["evaluate", str(house / name)]) == 0
+        assert cli.main(["evaluate", str(made / name)]) == 0
         told = capsys.readouterr().out
         found = re.findall(r"^(?:reconstruction|KL|ELBO) +(-?[\d.]+)", told, re.M)
         assert cells[0] == name
@@ -138,7 +77,7 @@ def test_the_table_holds_the_numbers_of_evaluate(
 
 
 def test_other_binarizations_and_conditions_are_marked(
-    house: Path, everything: list[str]
+    made: Path, everything: list[str]
 ) -> None:
     runs = everything[2:7]
     assert [line.count("*") for line in runs] == [0, 0, 0, 4, 4]
@@ -147,7 +86,7 @@ def test_other_binarizations_and_conditions_are_marked(
     ]  # fmt: skip
     (said,) = [line for line in everything if line.startswith("*")]
     assert "no rank" in said
-    assert not any("*" in line for line in compared(house, "half", "two"))
+    assert not any("*" in line for line in compared(made, "half", "two"))
 
 
 def test_an_auto_encoder_is_told_to_have_no_prior(everything: list[str]) -> None:
@@ -155,9 +94,9 @@ def test_an_auto_encoder_is_told_to_have_no_prior(everything: list[str]) -> None
     assert [line.split(":")[0] for line in said] == ["point"]
 
 
-def test_four_pictures_are_drawn(house: Path, everything: list[str]) -> None:
+def test_four_pictures_are_drawn(made: Path, everything: list[str]) -> None:
     for name in PICTURES:
-        assert (house / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (made / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert f"{name}.png" in everything[-1]
 
 
@@ -170,21 +109,21 @@ def test_four_pictures_are_drawn(house: Path, everything: list[str]) -> None:
     ],
 )
 def test_what_can_not_be_compared_is_refused(
-    house: Path, runs: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    made: Path, runs: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    folders = [str(house / run) for run in runs]
-    assert cli.main(["compare", *folders, "--out", str(house / "refused")]) == 2
+    folders = [str(made / run) for run in runs]
+    assert cli.main(["compare", *folders, "--out", str(made / "refused")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
-    assert not (house / "refused").exists()
+    assert not (made / "refused").exists()
 
 
 def test_what_is_no_picture_is_not_replaced(
-    house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "latents.png").write_text("of mine", encoding="utf-8")
-    folders = [str(house / run) for run in ("half", "two")]
+    folders = [str(made / run) for run in ("half", "two")]
     assert cli.main(["compare", *folders, "--out", str(tmp_path)]) == 2
     assert "latents.png: found a file that is no picture" in capsys.readouterr().err
     assert (tmp_path / "latents.png").read_text(encoding="utf-8") == "of mine"
@@ -211,14 +150,14 @@ def test_the_most_active_latents_are_those_of_largest_variance(
     assert most_active(mu[:, :1])[1].shape == (100, 2)
 
 
-def test_runs_that_differ_in_beta_alone_are_joined(house: Path) -> None:
+def test_runs_that_differ_in_beta_alone_are_joined(made: Path) -> None:
     entries = [
         SimpleNamespace(
             scene=SimpleNamespace(run=run, settings=SimpleNamespace(beta=beta)),
             has_prior=name != "point",
         )
         for name in ("two", "hard", "point", "half")
-        for run in [Run.open(house / name)]
+        for run in [Run.open(made / name)]
         for beta in [run.config["training"]["beta"]]
     ]  # fmt: skip
     assert sweeps(entries) == [[3, 0]]  # type: ignore[arg-type]

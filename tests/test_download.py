@@ -18,7 +18,7 @@ from mirror import (
     Mirror,
     fill,
     listing,
-    refusal,
+    refused_load,
     use_mirrors,
 )
 from requests import PreparedRequest, Response
@@ -114,7 +114,7 @@ def test_if_all_mirrors_fail_the_message_names_them_and_the_ways_out(
     reason: str,
 ) -> None:
     mirrors = use_mirrors(monkeypatch, server, *names)
-    message = refusal()
+    message = refused_load()
     ways_out = ("--data-dir DIR", "NUMPYVAE_DATA", "strokes")
     for part in (*mirrors, reason, *ways_out):
         assert part in message
@@ -127,13 +127,13 @@ def test_no_server_at_all_is_said(
     with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as closed:
         nobody = f"http://127.0.0.1:{closed.server_port}/"
     monkeypatch.setattr(mnist, "MIRRORS", (nobody,))
-    assert nobody in refusal()
+    assert nobody in refused_load()
     assert listing(cache) == []
 
 
 def test_a_cache_that_cannot_be_made_is_said(cache: Path, server: str) -> None:
     cache.parent.touch()
-    message = refusal()
+    message = refused_load()
     assert str(cache) in message
     assert "--data-dir DIR" in message
 
@@ -153,7 +153,7 @@ def test_no_byte_too_many_is_written(
     fetch = mnist._fetch
     monkeypatch.setattr(mnist, "_fetch", watched)
     use_mirrors(monkeypatch, server, mirror)
-    refusal()
+    refused_load()
     assert len(sizes) == 2
     assert max(sizes) <= TRAIN_GZ
 
@@ -179,7 +179,7 @@ def test_http_is_refused_before_anything_is_asked(
     cache: Path, server: str, requests: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mnist, "SCHEME", "https://")
-    assert "expected https:// all the way" in refusal()
+    assert "expected https:// all the way" in refused_load()
     assert requests == []
     assert listing(cache) == []
 
@@ -203,7 +203,7 @@ def test_a_redirect_from_https_to_http_is_refused(
     monkeypatch.setattr(mnist, "SCHEME", "https://")
     monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
     monkeypatch.setattr(HTTPAdapter, "send", redirect)
-    assert "expected https:// all the way" in refusal()
+    assert "expected https:// all the way" in refused_load()
     assert asked == [f"{mirror}train-images-idx3-ubyte.gz"] * 2
     assert requests == []
 
@@ -243,5 +243,5 @@ def test_a_pipe_in_the_cache_is_refused(
 ) -> None:
     cache.mkdir(parents=True)
     os.mkfifo(cache / "t10k-images-idx3-ubyte.gz")
-    assert f"{cache / 't10k-images-idx3-ubyte.gz'}: a directory, pipe" in refusal()
+    assert f"{cache / 't10k-images-idx3-ubyte.gz'}: a directory, pipe" in refused_load()
     assert requests == []

@@ -4,6 +4,8 @@ import ast
 import inspect
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +22,6 @@ from lessons.judge.exercises import (
     Verdict,
     compare,
     faults_of_pair,
-    find_exercises,
     judge,
     load,
     pairs,
@@ -251,12 +252,15 @@ READERS = {
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone with the exercise 08 alone."""
+    monkeypatch.setattr(sys, "path", [*sys.path])  # `check` adds the clone to it
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "numpyvae"\n', "utf-8")
     for kind in ("exercises", "solutions"):
         (tmp_path / "lessons" / kind).mkdir(parents=True)
         shutil.copy(LESSONS / kind / "08_kl.py", tmp_path / "lessons" / kind)
+    bytecode = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(LESSONS / "judge", tmp_path / "lessons" / "judge", ignore=bytecode)
     return tmp_path
 
 
@@ -354,12 +358,34 @@ def test_only_a_clone_s_exercises_are_run(
     where, *others = capsys.readouterr().out.splitlines()
     assert where == f"in {clone.resolve() / 'lessons' / 'exercises'}"
     assert "08_kl  not written yet" in others
-    assert find_exercises(clone)[0].solution.exists()
+
+
+def test_the_judge_is_the_clone_s_own(clone: Path, tmp_path: Path) -> None:
+    """Also beside another package called lessons."""
+    report = clone / "lessons" / "judge" / "report.py"
+    theirs = "def check(clone, numbers):\n    print(clone)\n    return 7\n"
+    report.write_text(theirs, encoding="utf-8")
+    shutil.copy(LESSONS / "__init__.py", clone / "lessons")
+    other = tmp_path / "other"
+    (other / "lessons").mkdir(parents=True)
+    (other / "lessons" / "__init__.py").touch()
+    run = subprocess.run(
+        [sys.executable, "-m", "numpyvae", "check", "--dir", str(clone)],
+        cwd=other, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout) == (7, f"{clone.resolve()}\n"), run.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no numbers of users")
 @pytest.mark.parametrize(
-    "name", [".", "lessons/exercises", "lessons/solutions/08_kl.py"]
+    "name",
+    [
+        ".",
+        "lessons",
+        "lessons/exercises",
+        "lessons/solutions/08_kl.py",
+        "lessons/judge/report.py",
+    ],
 )
 def test_another_user_s_exercises_are_refused(
     name: str,

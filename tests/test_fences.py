@@ -1,128 +1,133 @@
 """The arrows between the files point one way, and no file is too long to read."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
-
-import numpyvae
-
-PACKAGE = Path(numpyvae.__file__).parent
-
-
-def name_of(path: Path) -> str:
-    """numpyvae.datasets.idx for .../numpyvae/datasets/idx.py."""
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts).removesuffix(".__init__")
-
-
-FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-
-
-def imports(source: str, package: str) -> set[str]:
-    """The modules of ours that a file in `package` imports, wherever in its text."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: package.count(".") + 2 - node.level]
-            stem = ".".join((above if node.level else []) + [node.module or ""])
-            for alias in node.names:
-                name = f"{stem.rstrip('.')}.{alias.name}"
-                found.add(name if name in FILES else stem.rstrip("."))
-    return found & set(FILES)
-
-
-ARROWS = {
-    name: imports(
-        path.read_text(encoding="utf-8"),
-        name if path.stem == "__init__" else name.rpartition(".")[0],
-    )
-    for name, path in FILES.items()
-}
-
-
-def reached_from(name: str) -> set[str]:
-    """All that `name` imports, directly or through others."""
-    reached: set[str] = set()
-    ahead = {name}
-    while ahead:
-        reached |= ahead
-        ahead = set().union(*(ARROWS[n] for n in ahead)) - reached
-    return reached - {name}
-
-
-COMMAND_LINE = {"commands", "cli", "__main__"}
-PICTURES_AND_RUNS = COMMAND_LINE | {"figures", "runs"}
-TRAINING = PICTURES_AND_RUNS | {"train", "settings", "evaluate"}
-TRAINING |= {"checkpoint", "fused"}
-THREADS = {"process", "workers", "parallel"}
-CHECKS = {"gradcheck", "rounding", "selfcheck", "mistakes", "trials", "exercises"}
-MODELS = (
-    TRAINING | THREADS | CHECKS | {"models", "networks", "layers", "params", "backends"}
+from house import (
+    PACKAGE,
+    arrows,
+    between_rooms,
+    circles,
+    floors,
+    imports,
+    modules,
+    reached,
+    room_of,
 )
-MATHEMATICS = {"ops", "conv", "gaussian", "likelihoods", "optim", "kernels", "jit"}
-MATHEMATICS |= {"conv_kernels", "pixels", "objectives", "posteriors", "workspace"}
-MATHEMATICS |= {"classify", "blas", "noise"}
-# Who must not reach whom.
-FENCES = {
-    **dict.fromkeys(MATHEMATICS, MODELS | {"datasets"}),
-    **dict.fromkeys(THREADS, (MODELS - THREADS) | {"datasets"}),
-    "datasets": MODELS | (MATHEMATICS - {"jit"}),
-    **dict.fromkeys(["models", "networks", "layers", "params"], TRAINING | CHECKS),
-    **dict.fromkeys(CHECKS - {"selfcheck"}, MODELS - CHECKS),
-    **dict.fromkeys(["train", "evaluate"], PICTURES_AND_RUNS),
-    **dict.fromkeys(["figures", "checkpoint", "runs"], COMMAND_LINE),
+
+FILES = modules(PACKAGE)
+ARROWS = arrows(PACKAGE)
+
+# From the ground up: an arrow between rooms leads to a lower floor.
+FLOORS = (
+    {"__init__", "errors", "signals"},
+    {"files"},
+    {"pairs"},
+    {"kernels"},
+    {"datasets", "model"},
+    {"analysis", "checking", "training"},
+    {"figures", "runs"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+# Files, or whole rooms, and all that they may need, directly or through others.
+CHECKS = {n for n in FILES if n.startswith("checking.") and ".package" not in n}
+THREADS = {"training.process", "training.workers", "training.fused.parallel"}
+NEEDS = {
+    "errors": set(),
+    "signals": set(),
+    "pairs": {"pairs"},
+    "kernels.jit": {"signals"},
+    "datasets": {"datasets", "errors", "files", "kernels.jit", "signals"},
+    **{name: {*CHECKS, "errors", "pairs"} for name in CHECKS},
+    **{name: {*THREADS, "kernels.jit", "pairs", "signals"} for name in THREADS},
 }
 
 
-def room_of(name: str) -> str:
-    """The file, or the folder of files, right in the package."""
-    return name.removeprefix("numpyvae").removeprefix(".").split(".")[0]
+def test_every_file_belongs_to_a_room_on_a_floor() -> None:
+    assert {room_of(name) for name in FILES} == set(FLOOR)
+    assert set(NEEDS) <= set(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_arrow_points_up(name: str) -> None:
-    over = {room_of(n) for n in reached_from(name) - {"numpyvae"}}
-    over &= FENCES.get(room_of(name), set())
+def test_arrows_between_rooms_point_down(name: str) -> None:
+    room = room_of(name)
+    others = {other for other in ARROWS[name] if room_of(other) != room}
+    over = {other for other in others if FLOOR[room_of(other)] >= FLOOR[room]}
     assert not over, f"{name} imports {over}"
 
 
-def test_only_the_command_line_imports_figures() -> None:
-    rooms = {
-        room_of(name)
-        for name, modules in ARROWS.items()
-        if "figures" in {room_of(module) for module in modules}
-    }
-    assert rooms <= {"commands", "cli", "figures"}
+def test_no_files_import_each_other() -> None:
+    assert circles(ARROWS) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "below"), [("signals", set()), ("errors", set()), ("jit", {"signals"})]
-)
-def test_the_lowest_import_nothing_else_of_the_package(
-    name: str, below: set[str]
-) -> None:
-    assert ARROWS[f"numpyvae.{name}"] == {f"numpyvae.{lower}" for lower in below}
-
-
-@pytest.mark.parametrize(
-    ("line", "package", "module"),
+    ("name", "allowed"),
     [
-        ("from .ops import Array", "numpyvae", "ops"),
-        ("from . import figures", "numpyvae", "figures"),
-        ("def f():\n    from numpyvae import figures", "numpyvae", "figures"),
-        ("import numpyvae.figures as f", "numpyvae", "figures"),
-        ("from numpyvae.figures import f", "numpyvae", "figures"),
-        ("from ..models import VAE", "numpyvae.datasets", "models"),
-        ("from .idx import load_idx", "numpyvae.datasets", "datasets.idx"),
+        (name, a)
+        for key, a in NEEDS.items()
+        for name in FILES
+        if f"{name}.".startswith(f"{key}.")
     ],
 )
-def test_every_spelling_of_an_import_is_seen(
-    line: str, package: str, module: str
-) -> None:
-    assert imports(line, package) == {f"numpyvae.{module}"}
+def test_some_need_little(name: str, allowed: set[str]) -> None:
+    over = {n for n in reached(name, ARROWS) if not {n, room_of(n)} & allowed}
+    assert not over, f"{name} needs {over}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_pairs_stand_on_numpy_alone_and_no_file_on_lessons(name: str) -> None:
+    found = set()
+    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").partition(".")[0])
+    assert not found & {"lessons", "tests"}
+    assert room_of(name) != "pairs" or found <= {"numpy", *sys.stdlib_module_names}
+
+
+def test_only_the_command_line_imports_figures() -> None:
+    over = {n for n in FILES if "figures" in map(room_of, ARROWS[n])}
+    assert {room_of(name) for name in over} <= {"cli", "figures"}
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from .idx import load_idx", {"datasets.idx"}),
+        ("from . import idx, load_idx", {"datasets", "datasets.idx"}),
+        ("from ..model.vae import VAE", {"model.vae"}),
+        ("def f():\n    from numpyvae import figures", {"figures"}),
+        ("import numpyvae.figures as f", {"figures"}),
+        ("from numpyvae.figures import f", {"figures"}),
+        ("from .. import __version__", {"__init__"}),
+        ("import numpy.model.vae, idx", set()),
+    ],
+)
+def test_every_spelling_of_an_import_is_seen(line: str, found: set[str]) -> None:
+    assert imports(line, "datasets", FILES, "numpyvae") == found
+
+
+def test_circles_are_found_and_stand_on_one_floor() -> None:
+    between = {"a": {"b"}, "b": {"c", "d"}, "c": {"b"}, "d": set(), "e": {"d"}}
+    assert circles(between) == [["b", "c"]]
+    assert floors(between) == {"a": 2, "b": 1, "c": 1, "d": 0, "e": 1}
+
+
+def test_rooms_are_folders_and_files_on_their_own() -> None:
+    between = {
+        "a.x": {"a.y", "b"},
+        "a.y": {"b", "c"},
+        "b": {"c.z"},
+        "c": set(),
+        "c.z": set(),
+    }
+    assert between_rooms(between) == {"a": {"b", "c"}, "b": {"c"}, "c": set()}
 
 
 @pytest.mark.parametrize("name", FILES)

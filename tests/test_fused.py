@@ -1,4 +1,4 @@
-"""The compiled step says what model/vae.py says, and where it can't be had nobody notices.
+"""The compiled step says what model/vae.py says; without it, nobody notices.
 
 The reference is run in float64 from the same single precision numbers. A loss adds some
 hundred terms, a gradient entry as many, through at most seven layers.
@@ -297,7 +297,8 @@ if sys.argv[1:]:
     import ctypes
     ctypes.CDLL(sys.argv[1])
 from data import tiny
-from numpyvae import VAE, parallel, train
+from numpyvae import VAE, train
+from numpyvae.training.fused import parallel
 model = VAE(48, [16], 3)
 train(model, tiny(), epochs=1, batch_size=64, progress=False)
 print(parallel.owner() == os.getpid(), float(model.params.flat.sum()).hex())

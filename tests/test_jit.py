@@ -37,34 +37,39 @@ def test_what_numba_raises_is_what_is_caught(tmp_path: Path) -> None:
     assert run.stdout == "2\n", run.stderr
 
 
-CALLER = (
-    "from .jit import jit\nfrom .one import f\n\n@jit\ndef g(x):\n    return f(x)\n"
-)
-RUN = "from numpyvae.two import g; print(g(3.0), *g.stats.cache_hits.values())"
+ONE = "from .jit import jit\n\n@jit\ndef f(x):\n    return {}\n"
+TWO = """
+from ..kernels.jit import jit
+from ..kernels.one import f
+from ..sizes import SHIFT
+
+@jit
+def g(x):
+    return f(x) + SHIFT
+"""
+RUN = "from numpyvae.steps.two import g; print(g(3.0), *g.stats.cache_hits.values())"
 
 
 class Package:
-    """A package of that name with a kernel in one file and its caller in another."""
+    """A kernel, its caller in another folder, a constant in a third, and one apart."""
 
     def __init__(self, folder: Path) -> None:
         self.parent, self.folder = folder, folder / "numpyvae"
-        self.folder.mkdir()
+        ours = Path(numpyvae.__file__).parent
+        for name in ("kernels/jit.py", "signals.py"):
+            self.write(name, (ours / name).read_text("utf-8"))
         self.write("__init__.py", "")
-        for name in ("jit.py", "signals.py"):
-            ours = Path(numpyvae.kernels.jit.__file__).with_name(name)
-            self.write(name, ours.read_text("utf-8"))
-        self.write("two.py", CALLER)
-        self.body("2 * x")
+        self.write("kernels/one.py", ONE.format("2 * x"))
+        self.write("steps/two.py", TWO)
+        self.write("sizes.py", "SHIFT = 0")
+        self.write("apart.py", "")
 
     def write(self, name: str, text: str) -> None:
         """All files have one time, so that only what is in them tells them apart."""
         path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
         os.utime(path, (1, 1))
-
-    def body(self, body: str) -> None:
-        text = f"from .jit import jit\n\n@jit\ndef f(x):\n    return {body}\n"
-        self.write("one.py", text)
 
     def start(self, code: str) -> subprocess.Popen[str]:
         """A process of it; the caches are in the package's own folder."""
@@ -83,22 +88,55 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     return Package(tmp_path)
 
 
-def test_an_edited_helper_is_compiled_anew_in_its_callers(package: Package) -> None:
-    """numba's own cache would keep the old f in a caller of another file."""
-    assert [package.run(), package.run()] == ["6.0\n", "6.0 1\n"]
-    package.body("x * x * x")
-    assert [package.run(), package.run()] == ["27.0\n", "27.0 1\n"]
-    package.body("x + x + x")  # as long, and as old
-    assert [package.run(), package.run()] == ["9.0\n", "9.0 1\n"]
-    package.write("two.py", CALLER.replace("f(x)", "f(x) + 1"))
-    assert package.run() == "10.0\n"
-
-
-def test_another_way_to_compile_compiles_anew(package: Package) -> None:
-    package.run()
-    jit_py = (package.folder / "jit.py").read_text("utf-8")
-    package.write("jit.py", jit_py.replace('"numpy"', '"python"'))
+@pytest.mark.parametrize(
+    ("name", "text", "result"),
+    [
+        ("kernels/one.py", ONE.format("7 * x"), "21.0"),  # as long, and as old
+        ("steps/two.py", TWO.replace("f(x)", "f(x) + 1"), "7.0"),
+        ("sizes.py", "SHIFT = 5", "11.0"),
+        ("kernels/jit.py", "", "6.0"),
+    ],
+    ids=["callee", "kernel", "constant", "way to compile"],
+)
+def test_what_was_edited_is_compiled_anew(
+    name: str, text: str, result: str, package: Package
+) -> None:
+    """numba's own cache looks at the file of g alone."""
     assert package.run() == "6.0\n"
+    jit_py = (package.folder / "kernels/jit.py").read_text("utf-8")
+    package.write(name, text or jit_py.replace('"numpy"', '"python"'))
+    assert [package.run(), package.run()] == [f"{result}\n", f"{result} 1\n"]
+
+
+def test_an_edit_elsewhere_compiles_nothing(package: Package) -> None:
+    package.run()
+    package.write("apart.py", "SHIFT = 5")
+    assert package.run() == "6.0 1\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from .one import f", {"kernels/one.py"}),
+        ("from .one import (\n    f,\n)", {"kernels/one.py"}),
+        ("from . import jit, one as first", {"kernels/jit.py", "kernels/one.py"}),
+        ("from .. import (\n    sizes,\n)", {"__init__.py", "sizes.py"}),
+        ("def h():\n    from ..steps.two import g", {"steps/two.py"}),
+        ("from numpyvae.kernels import one", {"kernels/one.py"}),
+        ("import numpyvae.steps.two as two", {"steps/two.py"}),
+        ("import os, numpyvae.sizes, re", {"sizes.py"}),
+        ("from . import kept", {"kernels/kept/__init__.py"}),
+        ("import sizes, numpy\nfrom steps import two", set()),
+    ],
+)
+def test_every_spelling_of_an_import_is_seen(
+    line: str, found: set[str], package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numpyvae.kernels.jit, "PACKAGE", str(package.folder))
+    package.write("kernels/kept/__init__.py", "")
+    package.write("kernels/asks.py", line)
+    _, files = numpyvae.kernels.jit._read(str(package.folder / "kernels" / "asks.py"))
+    assert files == {str(package.folder / name) for name in found}
 
 
 def test_signatures_that_are_saved_at_once_do_not_share_a_file(
@@ -108,7 +146,7 @@ def test_signatures_that_are_saved_at_once_do_not_share_a_file(
     meet = """
 import pathlib, sys
 from numba.core.caching import IndexDataCacheFile
-from numpyvae.two import g
+from numpyvae.steps.two import g
 def waiting(save):
     def wait(*args):
         print(flush=True)
@@ -120,7 +158,7 @@ for name in ("_save_index", "_save_data"):
 """
     arguments = ["3", "3.0"]
     for argument in arguments:
-        package.run(f"from numpyvae.one import f; f({argument})")
+        package.run(f"from numpyvae.kernels.one import f; f({argument})")
     processes = [
         subprocess.Popen(
             [sys.executable, "-B", "-c", f"{meet}g({argument})"], cwd=package.parent,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data import idx_bytes
+from told import refusal
 
 from numpyvae.datasets import load_idx
 from numpyvae.errors import DataError
@@ -21,12 +22,11 @@ FILES = {
 }
 
 
-def refusal_of_directory(directory: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        load_idx(directory)
-    assert str(directory) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+def refused(directory: Path) -> str:
+    """The line, which names it, with which a directory is refused."""
+    message = refusal(DataError, lambda: load_idx(directory))
+    assert str(directory) in message
+    return message
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def test_load_idx_knows_the_spellings(
 
 
 def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
-    assert "no such directory" in refusal_of_directory(tmp_path / "absent")
+    assert "no such directory" in refused(tmp_path / "absent")
     (tmp_path / "file").touch()
-    assert "no such directory" in refusal_of_directory(tmp_path / "file")
+    assert "no such directory" in refused(tmp_path / "file")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -79,7 +79,7 @@ def test_a_missing_file_is_refused_with_the_names_looked_for(
     directory: Path, name: str
 ) -> None:
     (directory / name).unlink()
-    message = refusal_of_directory(directory)
+    message = refused(directory)
     dotted = name.replace("-idx", ".idx")
     for spelling in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
         assert f" {spelling}" in message
@@ -89,7 +89,7 @@ def test_a_missing_file_is_refused_with_the_names_looked_for(
 def test_counts_that_differ_are_refused(directory: Path, part: str) -> None:
     labels = directory / f"{part}-labels-idx1-ubyte"
     labels.write_bytes(idx_bytes(np.zeros(5, np.uint8)))
-    message = refusal_of_directory(directory)
+    message = refused(directory)
     assert "5 labels in " + labels.name in message
     assert f"{part}-images-idx3-ubyte" in message
 
@@ -97,5 +97,5 @@ def test_counts_that_differ_are_refused(directory: Path, part: str) -> None:
 def test_train_and_test_images_of_different_size_are_refused(directory: Path) -> None:
     turned = IMAGES[:1].transpose(0, 2, 1)
     (directory / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(turned))
-    message = refusal_of_directory(directory)
+    message = refused(directory)
     assert "train images are 3 x 4, test images 4 x 3" in message

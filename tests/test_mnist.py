@@ -13,7 +13,7 @@ from mirror import (
     RAW,
     fill,
     listing,
-    refusal,
+    refused_load,
     sha256,
 )
 
@@ -62,9 +62,9 @@ def test_a_given_place_without_the_files_is_refused_and_not_filled(
     fill(cache)
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert f"{empty}: no train-images-idx3-ubyte" in refusal(empty)
+    assert f"{empty}: no train-images-idx3-ubyte" in refused_load(empty)
     monkeypatch.setenv("NUMPYVAE_DATA", str(empty))
-    assert f"$NUMPYVAE_DATA: {empty}: no train-images-idx3-ubyte" in refusal()
+    assert f"$NUMPYVAE_DATA: {empty}: no train-images-idx3-ubyte" in refused_load()
     assert listing(empty) == []
     assert requests == []
 
@@ -92,7 +92,7 @@ def test_without_a_home_the_ways_out_are_told(
 ) -> None:
     if cache:  # what older versions of platformdirs say
         homeless.setattr(pooch, "os_cache", lambda project: cache)
-    message = refusal()
+    message = refused_load()
     assert message.startswith("MNIST: found no home directory for its cache, expected")
     for way_out in ("$HOME", "--data-dir DIR", "$NUMPYVAE_DATA"):
         assert way_out in message
@@ -138,7 +138,7 @@ def test_one_other_pixel_or_label_is_refused(
     directory = fill(tmp_path / "given")
     other = RAW[name][:-1] + bytes([RAW[name][-1] ^ 1])
     (directory / f"{name}.gz").write_bytes(gzip.compress(other))
-    message = refusal(directory)
+    message = refused_load(directory)
     assert message.startswith(f"{directory / name}.gz: not MNIST's")
     for part in (sha256(other), sha256(RAW[name]), "--data idx", "load_idx"):
         assert part in message
@@ -175,4 +175,4 @@ def test_real_mnist_with_its_two_parts_swapped(
         assert found is not None
         part, rest = name.split("-", 1)
         shutil.copy(found, tmp_path / f"{other[part]}-{rest}")
-    assert "not MNIST's" in refusal(tmp_path)
+    assert "not MNIST's" in refused_load(tmp_path)

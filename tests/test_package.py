@@ -155,7 +155,7 @@ def test_shapes_begin_at_one_and_views_are_not_all_contiguous() -> None:
 def test_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
-    monkeypatch.setattr("numpyvae.cli.commands.proof.QUICK", 2)
+    monkeypatch.setattr("numpyvae.cli.commands.gradients.QUICK", 2)
     picture = tmp_path / "v.png"
     assert cli.main(["gradcheck", "--plot", str(picture)]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from told import refusal
 
 from numpyvae import figures
 from numpyvae.errors import ArgumentError, RunError
@@ -50,11 +51,11 @@ def suffix_of(name: str) -> str:
     return ".gif" if name == "walk" else ".png"
 
 
-def refusal(name: str, path: Path) -> str:
-    with pytest.raises(ArgumentError) as caught:
-        DRAWN[name](path)
-    assert str(caught.value).startswith(f"{path}: found ")
-    return str(caught.value)
+def refused(name: str, path: Path) -> str:
+    """The line with which a picture is not drawn."""
+    message = refusal(ArgumentError, lambda: DRAWN[name](path))
+    assert message.startswith(f"{path}: found ")
+    return message
 
 
 def test_every_figure_is_here() -> None:
@@ -79,16 +80,16 @@ def test_a_picture_is_replaced_by_a_picture(name: str, tmp_path: Path) -> None:
 def test_what_is_no_picture_stays(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"thesis{suffix_of(name)}"
     path.write_text("years of work", encoding="utf-8")
-    assert "a file that is no picture" in refusal(name, path)
+    assert "a file that is no picture" in refused(name, path)
     assert path.read_text(encoding="utf-8") == "years of work"
     for suffix in (".md", ".npz", "", ".png" if name == "walk" else ".gif"):
         other = tmp_path / f"picture{suffix}"
-        said = refusal(name, other)
+        said = refused(name, other)
         assert (
             f"the suffix {suffix!r}, expected {suffix_of(name)!r}; name it pic" in said
         )
     assert os.listdir(tmp_path) == [path.name]
-    assert "found no folder" in refusal(name, tmp_path / "none" / path.name)
+    assert "found no folder" in refused(name, tmp_path / "none" / path.name)
 
 
 def test_what_is_no_file_stays(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_what_is_no_file_stays(tmp_path: Path) -> None:
         paths += [link, tmp_path / "pipe.png"]
     for path in paths:
         before = path.lstat()
-        assert "a folder, a link or a device" in refusal("samples", path)
+        assert "a folder, a link or a device" in refused("samples", path)
         assert stat.S_IFMT(path.lstat().st_mode) == stat.S_IFMT(before.st_mode)
 
 

@@ -121,7 +121,7 @@ def test_a_save_that_is_not_safe_is_noticed(
     ("prelude", "told"),
     [
         ("", "passed"),
-        ("import contextlib; runs.Run.lock = contextlib.nullcontext", "failed"),
+        ("import contextlib; Run.lock = contextlib.nullcontext", "failed"),
     ],
     ids=["as it is", "no lock"],
 )

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from data import tiny
 from reliability.kills import BEGIN, history, last_epoch, outcome, start
+from small_runs import SMALL, begin, never_stopped, resume
+from told import files
 
 from numpyvae import VAE
-from numpyvae.cli import parser as cli
 from numpyvae.cli.commands import training
 from numpyvae.cli.commands.training import Due
 from numpyvae.runs.checkpoint import NAME, PREVIOUS, load_checkpoint
@@ -23,7 +24,6 @@ from numpyvae.training.trainer import Trainer
 from numpyvae.training.workers import Workers
 
 DATA, EPOCHS, BATCHES = tiny(), 3, 5  # of 64 images, the last of 44
-SMALL = "--hidden 9 --lr 0.01 --seed 4"
 
 
 # The trainer's state.
@@ -103,28 +103,6 @@ def test_stopping_after_every_batch_changes_nothing() -> None:
 # The command line, in this process.
 
 
-@pytest.fixture
-def two_epochs(house: Path) -> Path:
-    """A finished run of two epochs, r."""
-    assert cli.main(f"{BEGIN} {SMALL} --epochs 2 --out r".split()) == 0
-    return house / "r"
-
-
-def never_stopped(epochs: int, options: str = SMALL) -> Any:
-    """The outcome of a run of so many epochs, in another folder."""
-    out = Path(f"never-stopped-{epochs}")
-    assert cli.main(f"{BEGIN} {options} --epochs {epochs} --out {out}".split()) == 0
-    return outcome(out)
-
-
-def resume(options: str = "") -> int:
-    return cli.main(f"train --resume r {options}".split())
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_a_finished_run_trains_nothing(
     two_epochs: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -192,7 +170,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        assert cli.main(f"{BEGIN} {SMALL} --epochs 2 --out r".split()) == 130
+        assert begin("--epochs 2 --out r") == 130
     assert not list(Path("r").glob("*.npz"))
     capsys.readouterr()
     assert resume() == 0
@@ -232,8 +210,8 @@ def test_checkpoints_come_within_an_epoch(
         starts.append((len(state["records"]), state["start"]))
 
     monkeypatch.setattr(Run, "save", noting)
-    options = f"{SMALL} --batch-size 64 --epochs 2 --checkpoint-every 2"
-    assert cli.main(f"{BEGIN} {options} --out r".split()) == 0
+    options = "--batch-size 64 --epochs 2 --checkpoint-every 2"
+    assert begin(f"{options} --out r") == 0
     # In batches of 64: the beginning, 2, 4, the epoch's end, 6, 8, 10, the end.
     expected = [(0, 0), (0, 128), (0, 256), (1, 0), (1, 64), (1, 192), (1, 320), (2, 0)]
     assert starts == expected
@@ -266,7 +244,7 @@ def test_a_signal_while_the_interval_is_looked_at_is_not_lost(
 
 def interrupt(house: Path, number: int, options: str) -> Any:
     """Begin r, send a signal after its second epoch -> code, stdout, stderr."""
-    with start(house, f"{BEGIN} {options} --epochs 100000 --out r") as process:
+    with start(house, f"{BEGIN} {SMALL} {options} --epochs 100000 --out r") as process:
         printed = ""
         while last_epoch(printed) < 2:
             line = process.stdout.readline()
@@ -292,9 +270,9 @@ def second_is_refused(house: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "code", "options"),
     [
-        ("SIGINT", 130, SMALL),
-        ("SIGTERM", 130, f"{SMALL} --binarize static --threads 1"),
-        ("SIGKILL", -9, f"{SMALL} --checkpoint-every 2"),
+        ("SIGINT", 130, ""),
+        ("SIGTERM", 130, "--binarize static --threads 1"),
+        ("SIGKILL", -9, "--checkpoint-every 2"),
     ],
 )
 def test_an_interrupted_process_is_resumed_to_the_same_bits(

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from data import tiny, write_idx
+from small_runs import resume
+from told import files, refused
 
 from numpyvae import VAE, load_idx, train
 from numpyvae.cli import parser as cli
@@ -33,10 +35,6 @@ CONFIG: dict[str, Any] = {
     "versions": [],
 }
 RECORD = EpochRecord(1, 0.1, 1 / 3, -0.1 - 1 / 3, 2.5, 1e-9, -2.5, 0.25)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_create_makes_the_folder_with_its_config(tmp_path: Path) -> None:
@@ -154,35 +152,10 @@ def test_config_json_is_enough_to_train_again(tmp_path: Path) -> None:
 # Resuming what does not fit together.
 
 
-@pytest.fixture
-def two_epochs(house: Path) -> Path:
-    """A finished run of two epochs, r, beside the data in three/; none is drawn."""
-    options = "--data idx --data-dir three --hidden 9 --lr 0.01 --seed 4 --epochs 2"
-    assert cli.main(f"train {options} --out r".split()) == 0
-    return house / "r"
-
-
-def resume(options: str = "") -> int:
-    return cli.main(f"train --resume r {options}".split())
-
-
-def refused(options: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """The single line on stderr, with exit code 2 and nothing written."""
-    before = files(Path("r"))
-    capsys.readouterr()
-    assert resume(options) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("numpyvae: ")
-    assert said.endswith("\n")
-    assert said.count("\n") == 1, said
-    assert files(Path("r")) == before
-    return said
-
-
 def test_fewer_epochs_than_are_done_are_refused(
     two_epochs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "epochs" in refused("--epochs 1", capsys)
+    assert "epochs" in refused("train --resume r --epochs 1", capsys)
 
 
 CHANGES = [
@@ -214,7 +187,7 @@ def test_an_edited_config_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     edit(two_epochs, part, key, value)
-    said = refused("--epochs 4", capsys)
+    said = refused("train --resume r --epochs 4", capsys)
     if key != "image_shape":  # told when the data are read
         assert f"found {part}{'.' * bool(part)}{key} {value!r} in config.json" in said
     assert "expected" in said
@@ -241,7 +214,7 @@ def test_a_config_that_makes_no_sense_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     edit(two_epochs, part, key, value)
-    refused("--epochs 4", capsys)
+    refused("train --resume r --epochs 4", capsys)
 
 
 def other_images() -> Any:
@@ -273,7 +246,7 @@ def test_other_data_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_idx(Path("other"), make())
-    assert said in refused("--epochs 4 --data-dir other", capsys)
+    assert said in refused("train --resume r --epochs 4 --data-dir other", capsys)
     Path("three").rename("moved")
     assert resume("--epochs 4 --data-dir moved") == 0
 
@@ -290,7 +263,9 @@ def test_options_that_do_not_go_with_resume_are_refused(
     option: str, two_epochs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = option.split()[0]
-    assert f"--resume: found {name} with it" in refused(option, capsys)
+    assert f"--resume: found {name} with it" in refused(
+        f"train --resume r {option}", capsys
+    )
     assert not Path("s").exists()
 
 
@@ -309,7 +284,7 @@ def test_other_data_are_refused_before_there_is_a_checkpoint(
         (two_epochs / name).unlink()
     (two_epochs / "metrics.json").unlink()
     write_idx(Path("other"), other_images())
-    assert "found other images" in refused("--data-dir other", capsys)
+    assert "found other images" in refused("train --resume r --data-dir other", capsys)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 Shapes: B batch, K samples of each image, D pixels, Z latents.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -28,12 +27,6 @@ LABELLED = replace(
     train_labels=(np.arange(TRAIN) % 3).astype(np.uint8),
     test_labels=(np.arange(TRAIN, TRAIN + TEST) % 3).astype(np.uint8),
 )
-
-
-@pytest.fixture
-def workers() -> Iterator[Workers]:
-    with Workers(1) as one:
-        yield one
 
 
 # ---- Schedules -----------------------------------------------------------------------

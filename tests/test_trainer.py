@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -44,12 +44,6 @@ class Witness(VAE):
 
 def small(**keywords: Any) -> VAE:
     return VAE(48, [16], 3, **keywords)
-
-
-@pytest.fixture
-def workers() -> Iterator[Workers]:
-    with Workers(1) as one:
-        yield one
 
 
 @pytest.mark.parametrize("binarize", ["dynamic", "static", "threshold", "none"])

@@ -13,10 +13,10 @@ import llvmlite.binding
 import numpy as np
 import pytest
 from data import tiny
-from reliability.kills import BEGIN, outcome
+from reliability.kills import outcome
+from small_runs import begin, resume
 
 from numpyvae import VAE, __version__
-from numpyvae.cli import parser as cli
 from numpyvae.kernels.blas import find_gemm
 from numpyvae.runs import run as runs
 from numpyvae.runs.checkpoint import load_checkpoint
@@ -26,22 +26,20 @@ from numpyvae.training.settings import Settings
 from numpyvae.training.trainer import Trainer
 from numpyvae.training.workers import Workers
 
-TRAIN = f"{BEGIN} --hidden 9 --lr 0.01 --seed 4 --epochs 1 --out r"
-
-TWO_EPOCHS = TRAIN.replace("--epochs 1 --out r", "--epochs 2 --out s")
+TWO_EPOCHS = "--epochs 2 --out s"
 
 
 @pytest.fixture
 def one_epoch(house: Path) -> Path:
     """A finished run of one epoch, r, beside the data in three/; none is drawn."""
-    assert cli.main(TRAIN.split()) == 0
+    assert begin("--epochs 1 --out r") == 0
     return house / "r"
 
 
 def resumed(epochs: int, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """Resume r; the lines on stderr."""
     capsys.readouterr()
-    assert cli.main(f"train --resume r --epochs {epochs}".split()) == 0
+    assert resume(f"--epochs {epochs}") == 0
     return capsys.readouterr().err.splitlines()
 
 
@@ -121,7 +119,7 @@ def test_a_machine_that_saved_nothing_had_no_hand_in_it(
     with monkeypatch.context() as patch:
         patch.setattr(runs, "versions", elsewhere(machine="abacus"))
         patch.setattr(Trainer, "run_epoch", interrupt)
-        assert cli.main(["train", "--resume", "r", "--epochs", "2"]) == 130
+        assert resume("--epochs 2") == 130
     assert resumed(2, capsys) == []
 
 
@@ -145,7 +143,7 @@ def test_a_run_that_knows_only_its_beginning_goes_on(
 
 
 def test_another_cpu_is_told_and_other_threads_change_nothing(one_epoch: Path) -> None:
-    assert cli.main(TWO_EPOCHS.split()) == 0
+    assert begin(TWO_EPOCHS) == 0
     other = "generic"
     if os.environ.get("NUMBA_CPU_NAME") == other:  # as in a row of .ci/matrix.py
         other = llvmlite.binding.get_host_cpu_name()
@@ -172,12 +170,12 @@ def test_another_cpu_is_told_and_other_threads_change_nothing(one_epoch: Path) -
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
 def test_a_fork_after_the_parent_trained_has_the_same_bits(one_epoch: Path) -> None:
-    assert cli.main(TWO_EPOCHS.split()) == 0
+    assert begin(TWO_EPOCHS) == 0
     said = one_epoch.with_name("said")
 
     def child() -> None:
         with said.open("w", encoding="utf-8") as sys.stderr:
-            assert cli.main(["train", "--resume", "r", "--epochs", "2"]) == 0
+            assert resume("--epochs 2") == 0
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
-import re
-import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +23,7 @@ from numpyvae.errors import ArgumentError, DataError
 
 from .trials import Function, Problem, hints, problems, what_was_raised
 
-ROUNDING = 1e-9  # more than that is none, also in code whose rounding isn't tracked
+ROUNDING = 1e-9  # the most it can be, also in code where it isn't tracked
 
 CORRECT, UNWRITTEN, WRONG = "correct", "not written yet", "wrong"
 
@@ -60,45 +57,14 @@ class Exercise(NamedTuple):
         return about.splitlines()[0].rstrip(".") if about else self.stub.stem
 
 
-def find_exercises(start: Path) -> list[Exercise]:
-    """All exercises of the clone that `start` lies in, in the order of their numbers.
-
-    A clone has lessons/ beside a pyproject.toml that names numpyvae. Its files are run:
-    raises DataError if one belongs to another user, and if there is no clone.
-    """
-    for folder in (start.resolve(), *start.resolve().parents):
-        stubs = sorted((folder / "lessons" / "exercises").glob("[0-9][0-9]_*.py"))
-        if stubs and _is_clone(folder):
-            solutions = folder / "lessons" / "solutions"
-            found = [Exercise(stub, solutions / stub.name) for stub in stubs]
-            _expect_own([folder, *{path.parent for pair in found for path in pair}])
-            _expect_own([path for pair in found for path in pair])
-            return found
-    raise DataError(
-        f"{start}: found no lessons/exercises of a clone of numpyvae here or above, "
-        "expected one; go there, or name it with --dir"
-    )
-
-
-def _is_clone(folder: Path) -> bool:
-    """Whether the project in a folder is numpyvae."""
-    try:
-        text = (folder / "pyproject.toml").read_text("utf-8")
-    except (OSError, ValueError):
-        return False
-    return re.search(r'^name = "numpyvae"$', text, re.MULTILINE) is not None
-
-
-def _expect_own(paths: Sequence[Path]) -> None:
-    """Raise DataError if another user than this one owns what is there of `paths`."""
-    if sys.platform == "win32":  # which has no such numbers
-        return
-    for path in paths:
-        if path.exists() and path.stat().st_uid != os.getuid():
-            raise DataError(
-                f"{path}: found a file of user {path.stat().st_uid}, expected your own "
-                f"(user {os.getuid()}), as `check` runs it; make a clone of your own"
-            )
+def find_exercises(clone: Path) -> list[Exercise]:
+    """All exercises of a clone, by their numbers; DataError if there is none."""
+    folder = clone / "lessons" / "exercises"
+    stubs = sorted(folder.glob("[0-9][0-9]_*.py"))
+    if not stubs:
+        raise DataError(f"{folder}: found no exercise, expected files NN_name.py")
+    solutions = clone / "lessons" / "solutions"
+    return [Exercise(stub, solutions / stub.name) for stub in stubs]
 
 
 def choose(exercises: Sequence[Exercise], numbers: Sequence[int]) -> list[Exercise]:
@@ -159,9 +125,9 @@ def pairs(draws: dict[Function, Function]) -> list[tuple[Function, Function]]:
 def faults_of_pair(
     forward: Function, backward: Function, args: Sequence[Any]
 ) -> list[str]:
-    """Where `backward` isn't the derivative of `forward`, in args that aren't whole."""
+    """Where `backward` isn't the derivative of `forward` in the arrays of floats."""
     whole = [isinstance(x, np.ndarray) and x.dtype.kind != "f" for x in args]
-    # gradcheck passes on what is no array: so an array of indices goes in a tuple.
+    # gradcheck differentiates arrays: an array of indices is hidden in a tuple.
     boxed = [(x,) if box else x for x, box in zip(args, whole, strict=True)]
 
     def unboxed(given: Sequence[Any]) -> list[Any]:

@@ -39,7 +39,7 @@ class Problem(NamedTuple):
 
     @property
     def at(self) -> str:
-        """The sizes, to be read."""
+        """The sizes, as a message tells them."""
         text = ", ".join(f"{name} = {size}" for name, size in self.sizes.items())
         return f"at {text}: " if text else ""
 
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 
 def problems(solution: Function, draw: Function) -> list[Problem]:
-    """Of all sizes: all different; all the same; a batch of one."""
+    """With sizes that are all different, all the same, and for a batch of one."""
     names = list(inspect.signature(draw).parameters)[1:]
     general = dict(zip(names, SIZES, strict=False))
     kinds = {GENERAL: general, EQUAL: dict.fromkeys(names, SQUARE)}
@@ -130,7 +130,7 @@ def _answer(
     """Call the reader's function, and look at all that it returned and changed."""
     args = copy.deepcopy(problem.args)
     try:
-        # The command line ignores overflow; who wrote this is to be warned of it.
+        # Warnings of overflow, which the command line hides, are for the reader.
         with np.errstate(divide="warn", over="warn", invalid="warn"):
             returned = mine(*args)
     except NotImplementedError:
@@ -167,7 +167,7 @@ def _fault_of_form(returned: Any, expected: list[Array], outputs: list[str]) -> 
     return ""
 
 
-@np.errstate(all="ignore")  # of what the reader returned; who computed it was warned
+@np.errstate(all="ignore")  # the reader was warned when it was computed
 def _fault_of_values(name: str, found: Array, expected: Array) -> str:
     """The shapes, or the entry that is furthest off with both values."""
     if found.shape != expected.shape:
@@ -183,7 +183,7 @@ def _fault_of_values(name: str, found: Array, expected: Array) -> str:
 
 
 def _first(tried: list[Problem], faults: list[str], explained: bool = False) -> str:
-    """The first fault, and with which sizes; unless explained, where there is none."""
+    """The first fault and its sizes; unless `explained`, also which sizes go well."""
     problem, fault = next((p, f) for p, f in zip(tried, faults, strict=True) if f)
     only = "" if explained else _only_where(tried, faults)
     return only + problem.at + fault

@@ -19,9 +19,9 @@ from ..pairs.dense import dense_backward_weights, dense_forward
 from ..pairs.types import Array
 
 DECAYS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # what cross-validation chooses from
-FOLDS = 5  # of it, or fewer if there are fewer labels of a class
-TOLERANCE = 1e-5  # the norm of the gradient at the minimum; of a loss of about 1
-STEPS = 20_000  # at most; a tenth of it was seen
+FOLDS = 5  # of cross-validation; fewer where a class has fewer labels
+TOLERANCE = 1e-5  # norm of the gradient at the minimum, where the loss is about 1
+STEPS = 20_000  # at most; no fit has needed more than a tenth of them
 
 Labels = NDArray[np.integer]
 
@@ -59,14 +59,14 @@ class Classifier(NamedTuple):
         return dense_forward(x, self.W, self.b)
 
     def errors(self, x: Array, labels: Labels) -> int:
-        """How many of x (B, N) are taken for another class than their label."""
+        """How many of x (B, N) are misclassified."""
         return int((self.logits(x).argmax(axis=1) != labels).sum())
 
 
 class Scale(NamedTuple):
-    """Features centred, and divided by one number for all: their mean variance is 1.
+    """Features centred and divided by one number, so that their mean variance is 1.
 
-    To divide each by its own would blow up pixels at the edge and unused latents.
+    One number for each feature would magnify pixels at the edge and unused latents.
     """
 
     mean: Array  # (N,)
@@ -101,8 +101,8 @@ def loss_and_gradient(
 def fit(x: Array, labels: Labels, classes: int, decay: float) -> Classifier:
     """The classifier of least loss on x (B, N) with labels (B,) below `classes`.
 
-    Nesterov's accelerated descent in float64, from zero, whose momentum is dropped
-    where it points uphill. The norm of the gradient is TOLERANCE or less. Raises
+    Nesterov's accelerated descent in float64, from zero; its momentum is reset where
+    it points uphill. The norm of the gradient is TOLERANCE or less. Raises
     ArgumentError for a decay that is not positive, or too small to get there.
     """
     expect_number("decay", decay, "a positive number")
@@ -136,8 +136,8 @@ def choose_decay(
 ) -> float:
     """The decay of least nll in cross-validation on x (B, N), labels (B,).
 
-    Each class is dealt out in turn over the folds. Raises ArgumentError unless every
-    class has two images or more.
+    The images of each class are dealt out over the folds in turn. Raises ArgumentError
+    unless every class has two images or more.
     """
     fewest = int(np.bincount(labels, minlength=classes).min())
     expect_whole("labels of each class", fewest, 2)

@@ -12,9 +12,9 @@ from ..pairs.types import Array
 def principal_axes(
     x: NDArray[np.floating], count: int
 ) -> tuple[Array, Array, NDArray[np.float64]]:
-    """The mean (D,), the first `count` axes (count, D), and all falling variances (D,).
+    """The mean (D,) of x (N, D), its first `count` axes (count, D), all variances (D,).
 
-    Of points x (N, D), in float64.
+    In float64; the variances fall.
     """
     mean = x.mean(axis=0, dtype=np.float64)
     centred = x - mean

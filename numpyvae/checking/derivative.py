@@ -1,4 +1,4 @@
-"""Two ways to the derivative of a function one can only call.
+"""Two numerical derivatives of a function, which need its values alone.
 
 The complex step is exact to rounding but wants analytic code; Ridders' differences take
 any code and are good to nine digits or more.
@@ -12,7 +12,7 @@ import numpy as np
 from ..pairs.types import Array
 
 STEP = 2.0**-100  # of the complex step; scaling by a power of two rounds nothing
-GOOD_ENOUGH = 1e-12  # relative: below it, Ridders' differences look no further
+GOOD_ENOUGH = 1e-12  # relative error at which Ridders' extrapolation stops
 
 
 def complex_step(loss: Callable[[Array], Any], x: Array, direction: Array) -> float:

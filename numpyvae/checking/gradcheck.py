@@ -23,7 +23,7 @@ from .derivative import complex_step, ridders
 from .mistakes import Case, likely_mistake
 from .rounding import EPS, Tracked
 
-RIDDERS_BOUND = 1e-9  # of differences beside the terms they add; a tenth of it was seen
+RIDDERS_BOUND = 1e-9  # relative to the terms added; the worst seen was a tenth of it
 DIRECTIONS = 3
 
 Function = Callable[..., Any]
@@ -242,7 +242,7 @@ def _rounding_errors(
 
 
 def _guessed_error(grads: Sequence[Any], x: Array) -> Array:
-    """Without tracking: a hundred roundings of the largest gradient of all."""
+    """Where rounding is not tracked: a hundred roundings of the largest gradient."""
     largest = max(np.abs(g).max(initial=0) for g in grads if g is not None)
     return np.full(x.shape, 100 * largest)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..pairs.types import Array
 
-CLOSE = 1e-6  # relative; no mistake is as small as that
+CLOSE = 1e-6  # relative; any mistake is larger
 
 
 class Case(NamedTuple):
@@ -25,7 +25,7 @@ class Case(NamedTuple):
     sizes: Mapping[str, int]  # by the name that a message calls each
 
 
-@np.errstate(all="ignore")  # infinity from infinity, say, is no news here
+@np.errstate(all="ignore")  # inf - inf and the like are to be expected here
 def likely_mistake(cases: Sequence[Case]) -> str:
     """What is wrong in all the cases, in words; empty if they share no mistake."""
     if any(case.found.shape != case.expected.shape for case in cases):

@@ -3,7 +3,7 @@
 A `Tracked` array stands in for an array of float64 in NumPy code. Beside each value it
 carries a bound on |computed - exact|, to first order, in units of eps = 2^-53 (Higham,
 Accuracy and Stability of Numerical Algorithms, section 3.3). Run a backward pass with
-it, and cancellation shows where a relative tolerance would cry wolf.
+it, and the bounds include what cancellation costs; a relative tolerance does not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..pairs.types import Array
 
 EPS = 2.0**-53
 
-# How an error of the argument arrives at the result r = f(x): |f'(x)|, from x and r.
+# |f'(x)| from x and r = f(x): what an error of the argument is multiplied by.
 SLOPES: dict[np.ufunc, Callable[[Array, Array], Array]] = {
     np.exp: lambda x, r: r,
     np.expm1: lambda x, r: np.exp(x),
@@ -81,7 +81,7 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_function__(
         self, function: Any, types: Any, args: Any, kwargs: Any
     ) -> Any:
-        """The few functions that the pairs use and that are no ufuncs."""
+        """The few functions that the pairs use and that are not ufuncs."""
         if function is np.where:
             condition, (x, ex), (y, ey) = args[0], _split(args[1]), _split(args[2])
             return Tracked(np.where(condition, x, y), np.where(condition, ex, ey))

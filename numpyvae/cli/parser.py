@@ -262,11 +262,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Run one command, and tell its errors but those of the output."""
+    """Run one command, and print its errors but for those of writing the output."""
     options = vars(build_parser().parse_args(arguments))
     run = options.pop("run")
     try:
-        # What overflows is told by the numbers printed, or in one line, below.
+        # No warnings of overflow: it shows in the numbers, or as a DivergedError.
         with np.errstate(all="ignore"):
             return run(**options)
     except NumpyvaeError as error:

@@ -4,6 +4,7 @@ Shapes: B batch, D pixels.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Corruption:
                 f"level: found {self.level:g}, expected at most 1, a share of pixels"
             )
 
-    def __call__(self, x: NDArray, rng: np.random.Generator) -> NDArray:
+    def __call__(self, x: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """Corrupted images, of x's dtype; x (B, D) floats in [0, 1].
 
         Raises ArgumentError for another type.

@@ -13,7 +13,7 @@ class Dataset:
     """Grey images with labels, split into a training and a test part.
 
     Shapes: images (N, H, W) uint8, 0 is background and 255 is ink;
-    labels (N,) integers 0..255, kept as uint8. However they lie in memory.
+    labels (N,) integers 0..255, kept as uint8. Any memory layout is taken.
     Raises ArgumentError for others, for masked arrays, and for training and test
     images of different size.
     """
@@ -31,7 +31,7 @@ class Dataset:
             expect_images(images, getattr(self, images))
             count = len(getattr(self, images))
             kept = _labels(labels, getattr(self, labels), count)
-            object.__setattr__(self, labels, kept)  # the only way into a frozen one
+            object.__setattr__(self, labels, kept)  # the dataclass is frozen
         train, test = self.train_images.shape[1:], self.test_images.shape[1:]
         if train != test:
             raise ArgumentError(
@@ -51,7 +51,7 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """How many labels a conditional model is told apart by: 0 to the largest."""
+        """C of a conditional model: one more than the largest label."""
         return int(max(self.train_labels.max(), self.test_labels.max())) + 1
 
 

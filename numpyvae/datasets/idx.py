@@ -50,7 +50,7 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]
     expect_whole("dimensions", dimensions, 1)
     try:
         status = os.stat(path)
-        # Asked before it is opened: to open a pipe waits for someone to write.
+        # Checked before it is opened: to open a pipe waits until someone writes.
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{path}: a directory, pipe or device, expected a file")
         with open(path, "rb") as file:
@@ -142,7 +142,7 @@ def _find_or_refuse(directory: Path, name: str) -> Path:
 
 
 class _Gunzip:
-    """Reads what the one member of a gzip file holds, no further than asked.
+    """Decompresses a gzip file of one member, only as many bytes as are asked for.
 
     Unlike gzip.GzipFile it takes nothing behind that member, not even zeros.
     """

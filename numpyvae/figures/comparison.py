@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -115,7 +115,7 @@ def rate_distortion(
 Box = tuple[float, float, float, float]  # left, right, bottom, top, in inches
 
 
-def _box(at: NDArray, width: float = 0.0) -> Box:
+def _box(at: NDArray[Any], width: float = 0.0) -> Box:
     """What a text from here on takes up; a point, if it has no width."""
     x, y = at
     left, right = (x, x + width) if width else (x - 0.06, x + 0.06)
@@ -129,9 +129,13 @@ def _overlap(one: Box, other: Box) -> float:
 
 
 def _free_spot(
-    at: NDArray, width: float, taken: list[Box], low: NDArray, high: NDArray
-) -> NDArray:
-    """Where beside a point its name collides least; is added to what is `taken`."""
+    at: NDArray[Any],
+    width: float,
+    taken: list[Box],
+    low: NDArray[Any],
+    high: NDArray[Any],
+) -> NDArray[Any]:
+    """Where beside a point its name overlaps others least; it is added to `taken`."""
 
     def cost(box: Box) -> float:
         outside = max(0.0, box[1] - high[0]) + max(0.0, low[0] - box[0])
@@ -145,7 +149,11 @@ def _free_spot(
 
 
 def _equal_elbos(
-    axes: Axes, low: NDArray, high: NDArray, inch: NDArray, taken: list[Box]
+    axes: Axes,
+    low: NDArray[Any],
+    high: NDArray[Any],
+    inch: NDArray[Any],
+    taken: list[Box],
 ) -> None:
     """Grey lines of equal ELBO, each with its number where nothing else stands."""
     for total in MaxNLocator(9, steps=[1, 2, 2.5, 5, 10]).tick_values(
@@ -167,7 +175,10 @@ def _equal_elbos(
 
 
 def reconstruction_rows(
-    originals: NDArray, rows: Sequence[tuple[str, NDArray]], path: Path, title: str
+    originals: NDArray[Any],
+    rows: Sequence[tuple[str, NDArray[Any]]],
+    path: Path,
+    title: str,
 ) -> None:
     """Draw originals (n, H, W) in black, and each named row (n, H, W) below in blue."""
     strips = [("original", BLACK_INK(_unit("originals", originals, 3), bytes=True))]
@@ -185,9 +196,9 @@ def reconstruction_rows(
 
 
 def sample_panels(
-    panels: Sequence[tuple[str, str, NDArray]], path: Path, title: str
+    panels: Sequence[tuple[str, str, NDArray[Any]]], path: Path, title: str
 ) -> None:
-    """Draw of each model its name, a note and its images (n, H, W), two in a row."""
+    """Draw each model's name, a note and its images (n, H, W), two models in a row."""
     canvases = [
         _tile(tiles, ceil(len(tiles) ** 0.5), gap=2)
         for tiles in (BLACK_INK(_unit(name, x, 3), bytes=True) for name, _, x in panels)
@@ -205,14 +216,14 @@ def sample_panels(
 
 
 def latent_panels(
-    panels: Sequence[tuple[str, tuple[str, str], NDArray]],
-    labels: NDArray,
+    panels: Sequence[tuple[str, tuple[str, str], NDArray[Any]]],
+    labels: NDArray[Any],
     path: Path,
     title: str,
 ) -> None:
-    """Draw of each model codes (n, 2), their axes named, in colours of labels (n,).
+    """Draw each model's codes (n, 2), axes named, in the colours of labels (n,).
 
-    Two in a row, each to its own scale; circles at 1, 2 and 3 sigma of N(0, I).
+    Two models in a row, each to its own scale; circles at 1, 2 and 3 sigma of N(0, I).
     """
     checked = [(n, axes, *as_codes(n, codes, labels)) for n, axes, codes in panels]
     left, below, above = 0.48, 0.42, LINE + 0.05
@@ -235,7 +246,7 @@ def latent_panels(
     save(figure, path)
 
 
-def _plane(plane: Axes, codes: NDArray, labels: NDArray, size: float) -> None:
+def _plane(plane: Axes, codes: NDArray[Any], labels: NDArray[Any], size: float) -> None:
     """Codes with their classes named, under circles, in a square of `size` inches."""
     low = np.minimum(codes.min(axis=0), -3.2)
     high = np.maximum(codes.max(axis=0), 3.2)
@@ -258,6 +269,6 @@ def _short(name: str) -> str:
     return name if len(name) <= CHARS else "\N{HORIZONTAL ELLIPSIS}" + name[1 - CHARS :]
 
 
-def _show(axes: Axes, canvas: NDArray) -> None:
+def _show(axes: Axes, canvas: NDArray[Any]) -> None:
     axes.imshow(canvas, aspect="auto", interpolation="bicubic")
     axes.axis("off")

@@ -1,7 +1,8 @@
-"""Curves: how training went, and how well a derivative can be had."""
+"""Curves: how training went, and the errors of numerical derivatives."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
@@ -69,7 +70,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def v_curve(
-    steps: NDArray, errors: Mapping[str, NDArray], path: Path, title: str
+    steps: NDArray[Any], errors: Mapping[str, NDArray[Any]], path: Path, title: str
 ) -> None:
     """Draw relative errors (n,) of derivatives, up to three kinds, against steps (n,).
 
@@ -96,7 +97,7 @@ def v_curve(
     save(figure, path)
 
 
-def _columns(history: Sequence[Mapping[str, float]]) -> dict[str, NDArray]:
+def _columns(history: Sequence[Mapping[str, float]]) -> dict[str, NDArray[Any]]:
     """The columns of the history that are drawn, each (rows,), all of them finite."""
     if len(history) == 0:
         raise ArgumentError("history: found no rows, expected one per epoch")

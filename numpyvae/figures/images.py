@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -41,11 +42,11 @@ APART = 0.15  # inches between two blocks of rows
 
 
 def reconstructions(
-    originals: NDArray,
-    means: NDArray,
+    originals: NDArray[Any],
+    means: NDArray[Any],
     path: Path,
     title: str,
-    seen: NDArray | None = None,
+    seen: NDArray[Any] | None = None,
 ) -> None:
     """Draw each original (n, H, W) in black, its reconstruction (n, H, W) below it.
 
@@ -68,14 +69,14 @@ def reconstructions(
     _draw(_tile(stacks, ceil(n / ceil(n / 10)), gap), path, title, key=key)
 
 
-def samples(means: NDArray, path: Path, title: str) -> None:
+def samples(means: NDArray[Any], path: Path, title: str) -> None:
     """Draw images (n, H, W), uint8 or floats in 0..1, in a near-square grid."""
     tiles = BLACK_INK(_unit("means", means, 3), bytes=True)
     n, height, width = tiles.shape[:3]
     _draw(_tile(tiles, min(n, ceil(sqrt(n * height / width))), gap=2), path, title)
 
 
-def manifold(means: NDArray, path: Path, title: str) -> None:
+def manifold(means: NDArray[Any], path: Path, title: str) -> None:
     """Draw decoded images (rows, columns, H, W) edge to edge as one plane.
 
     means[0, 0] is at the top left: z1 grows along a row, z2 falls from row to row.
@@ -87,7 +88,7 @@ def manifold(means: NDArray, path: Path, title: str) -> None:
 
 
 def named_rows(
-    means: NDArray,
+    means: NDArray[Any],
     names: Sequence[str],
     ticks: Sequence[str],
     key: str,
@@ -110,7 +111,7 @@ def named_rows(
     beside = 0.1 + 0.09 * max(map(len, names))
 
     def scale_of(blocks: int) -> float:
-        """Inches a pixel, so that so many blocks fit on the page."""
+        """The inches per pixel at which this many blocks fit on the page."""
         wide = WIDTH - 2 * MARGIN - blocks * beside - (blocks - 1) * APART
         return min(wide / (blocks * w), TALLEST / (ceil(rows / blocks) * h - gap))
 
@@ -137,7 +138,11 @@ def named_rows(
 
 
 def interpolation(
-    first: NDArray, between: NDArray, last: NDArray, path: Path, title: str
+    first: NDArray[Any],
+    between: NDArray[Any],
+    last: NDArray[Any],
+    path: Path,
+    title: str,
 ) -> None:
     """Draw rows of decoded images (n, steps, H, W) in blue between two originals.
 
@@ -159,7 +164,7 @@ def interpolation(
     _draw(_tile(strips, 1, gap=2), path, title, key)
 
 
-def _expect_alike(name: str, images: NDArray, like: NDArray) -> None:
+def _expect_alike(name: str, images: NDArray[Any], like: NDArray[Any]) -> None:
     if images.shape != like.shape:
         raise ArgumentError(
             f"{name}: found shape {images.shape}, expected {like.shape}, that of the "
@@ -167,7 +172,7 @@ def _expect_alike(name: str, images: NDArray, like: NDArray) -> None:
         )
 
 
-def _unit(name: str, images: NDArray, ndim: int) -> NDArray:
+def _unit(name: str, images: NDArray[Any], ndim: int) -> NDArray[Any]:
     """Images of `ndim` axes, none of them empty, as floats in 0..1."""
     expect_unmasked(name, images)
     images = np.asarray(images)
@@ -183,7 +188,7 @@ def _unit(name: str, images: NDArray, ndim: int) -> NDArray:
     return images.clip(0.0, 1.0)
 
 
-def _tile(tiles: NDArray, columns: int, gap: int) -> NDArray:
+def _tile(tiles: NDArray[Any], columns: int, gap: int) -> NDArray[Any]:
     """Tiles (n, H, W, 4) in rows on a sheet (h, w, 4) of paper, `gap` pixels apart."""
     n, height, width, _ = tiles.shape
     rows = ceil(n / columns)
@@ -196,7 +201,7 @@ def _tile(tiles: NDArray, columns: int, gap: int) -> NDArray:
 
 
 def _draw(
-    canvas: NDArray,
+    canvas: NDArray[Any],
     path: Path,
     title: str,
     key: Sequence[tuple[str, str, float]] = (),
@@ -221,7 +226,7 @@ def _draw(
 
 
 def _show(
-    figure: Figure, left: float, bottom: float, scale: float, canvas: NDArray
+    figure: Figure, left: float, bottom: float, scale: float, canvas: NDArray[Any]
 ) -> None:
     """A canvas (h, w, 4) on a page, `scale` inches a pixel."""
     h, w, _ = canvas.shape

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,8 +41,8 @@ ROOM = 1.4  # between the names of more classes, in the size of a name
 
 
 def latents(
-    codes: NDArray,
-    labels: NDArray,
+    codes: NDArray[Any],
+    labels: NDArray[Any],
     path: Path,
     title: str,
     axes: tuple[str, str],
@@ -50,7 +51,7 @@ def latents(
     """Draw codes (n, 2) in the colours of their integer labels (n,), axes named.
 
     Each class is named at its median, or next to it where two names would overlap; of
-    many classes, some are named, and how many is told.
+    many classes only some are named, and a note says how many.
     If there is a prior, circles at 1 and 2 sigma hold 39 % and 86 % of N(0, I).
     """
     codes, labels = as_codes("codes", codes, labels)
@@ -89,8 +90,8 @@ def latents(
 
 
 def as_codes(
-    name: str, codes: NDArray, labels: NDArray
-) -> tuple[NDArray, NDArray[np.integer]]:
+    name: str, codes: NDArray[Any], labels: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[np.integer]]:
     """Codes (n, 2) as float64 with their labels (n,); ArgumentError if they aren't."""
     expect_unmasked(name, codes)
     expect_unmasked("labels", labels)
@@ -107,9 +108,9 @@ def as_codes(
 
 
 def name_classes(
-    plane: Axes, codes: NDArray, labels: NDArray, inch: float, size: float
-) -> NDArray:
-    """Name classes at the medians of their codes (n, 2), and say where: (names, 2).
+    plane: Axes, codes: NDArray[Any], labels: NDArray[Any], inch: float, size: float
+) -> NDArray[Any]:
+    """Name classes at the medians of their codes (n, 2); the names' places (names, 2).
 
     `inch` is in units of the codes, `size` of the font in points, if there are few
     classes. Of more than FEW, a class in the crowd of those named already has no name.
@@ -131,7 +132,7 @@ def name_classes(
     return places
 
 
-def _far_apart(points: NDArray, gap: float) -> list[int]:
+def _far_apart(points: NDArray[Any], gap: float) -> list[int]:
     """Which of points (n, 2) to keep so that `gap` lies between any two.
 
     The outermost first, then in turn the one that is farthest from all before; FEW of
@@ -160,11 +161,11 @@ def _halo(
     name.set_path_effects([withStroke(linewidth=w, foreground=c) for w, c in rims])
 
 
-def _apart(points: NDArray, gap: float) -> NDArray:
+def _apart(points: NDArray[Any], gap: float) -> NDArray[Any]:
     """Push points (n, 2) off each other until about `gap` lies between any two."""
     points = points.astype(float)
     _, first = np.unique(points, axis=0, return_index=True)
-    again = np.setdiff1d(np.arange(len(points)), first)  # in the very place of another
+    again = np.setdiff1d(np.arange(len(points)), first)  # where another one is
     points[again] += 0.01 * gap * np.stack([np.cos(again), np.sin(again)], axis=1)
     for _ in range(100):
         away = points[:, None] - points

@@ -6,6 +6,7 @@ Shapes: T frames, n images in each, H, W the height and width of an image in pix
 from io import BytesIO
 from math import ceil, sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,7 +23,7 @@ MOTION_DPI = 90
 GAP = 2  # pixels of an image, between two
 
 
-def walk(frames: NDArray, path: Path, title: str) -> None:
+def walk(frames: NDArray[Any], path: Path, title: str) -> None:
     """Draw frames (T, n, H, W) as a GIF that runs in a loop, 80 ms each."""
     frames = _unit("frames", frames, 4)
     _, n, height, width = frames.shape

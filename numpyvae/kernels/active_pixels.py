@@ -62,7 +62,7 @@ class ActivePixels:
     def of_our_own(
         cls, columns: NDArray[np.int32], starts: NDArray[np.int32], width: int
     ) -> ActivePixels:
-        """A list that was made of images and needs no check; nothing is copied."""
+        """A list that this package made of images: not checked, not copied."""
         active = cls.__new__(cls)
         active._keep(columns, starts, width)
         return active
@@ -118,11 +118,11 @@ def list_rows(images, rows, columns, starts):
 def draw_rows(images, rows, grey, generator, noise, columns, starts):
     """`list_rows`, of grey images binarized as datasets/binarize.py does it.
 
-    NumPy makes two pixels' noise of 32 bits, the lower half first. `noise` is one
-    longer than all their pixels, for the last half.
+    NumPy makes the noise of two pixels from 32 bits, the lower half first. `noise` is
+    one longer than all their pixels, for the half that may be left over.
     """
     D = images.shape[1]
-    touched = 0  # a row comes from memory while the noise of others is drawn
+    touched = 0  # reads the rows ahead: they come from memory as the noise is drawn
     for i in range(rows.shape[0]):
         for j in range(0, D, 64):
             touched += images[rows[i], j]

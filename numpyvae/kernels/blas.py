@@ -72,15 +72,18 @@ LIMIT, COLUMNS, FEW, SOME = 1_000_000, 100, 16, 64
 
 @jit
 def _apart(a):
-    """How far apart two rows of a begin; of a single row NumPy may say anything."""
+    """The numbers from one row of a to the next: BLAS's leading dimension.
+
+    NumPy gives the stride of a single row no meaning, and BLAS wants a row's length.
+    """
     return max(a.strides[0] // a.itemsize, a.shape[1])
 
 
 @jit
 def _multiply(gemm, flags, sizes, a, lda, b, ldb, step, width, c):
-    """c = A B, so many columns at once.
+    """c = A B, `width` columns at a time.
 
-    `step` is how far apart two columns of B begin in b.
+    `step` is the distance of two columns of B in b.
     """
     ta, tb = flags
     m, n, k = sizes
@@ -113,7 +116,8 @@ def product_of_transposed(gemm, a, b, c):
 def product_with_transposed(gemm, a, b, c, scratch):
     """c = a b^T; shapes (m, k), (n, k), (m, n). `scratch` has room for n m numbers.
 
-    For some rows of a, not too few, OpenBLAS is quicker with b a^T, to be turned.
+    Of a large product with at most SOME rows, OpenBLAS is quicker with b a^T, which is
+    then transposed.
     """
     m, k, n = a.shape[0], a.shape[1], b.shape[0]
     lda, ldb = _apart(a), _apart(b)

@@ -2,16 +2,20 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from ..signals import held
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FROM = r"from[ \t]+(\.*)([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|.+)"
+IMPORT = re.compile(rf"^[ \t]*(?:{FROM}|import[ \t]+(.+))", re.MULTILINE)
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,7 +50,8 @@ def _compiled(function: Callable[..., Any], *, parallel: bool) -> Callable[..., 
     # Without a home, numba would make a folder called "~" in the current one.
     placed = os.environ.get("NUMBA_CACHE_DIR") or os.path.expanduser("~") != "~"
     if placed:
-        with suppress(RuntimeError):  # no directory can be written
+        # No directory can be written, or the function stands in no file.
+        with suppress(RuntimeError, OSError):
             compiled._cache = _Cache(function)
     return compiled
 
@@ -86,9 +91,10 @@ class _Cache(FunctionCache):
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        """Raises RuntimeError where there is no place for files."""
+        """RuntimeError where there is no place for files; OSError: none to read."""
         super().__init__(function)
-        stamp = self._impl.locator.get_source_stamp(), _stamp(Path(__file__).parent)
+        file = os.path.abspath(function.__code__.co_filename)
+        stamp = self._impl.locator.get_source_stamp(), _stamp(file)
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, *key: Any) -> Any:
@@ -104,11 +110,48 @@ class _Cache(FunctionCache):
             super().save_overload(*key_and_code)
 
 
+def _stamp(path: str) -> str:
+    """What a cache was compiled from: a file and all of ours that it needs to run.
+
+    That is the SHA-256 of theirs, of what it imports of this package and what those do.
+    """
+    found: set[str] = set()
+    ahead = {path}
+    while ahead:
+        found |= ahead
+        ahead = {file for each in ahead for file in _read(each)[1]} - found
+    digests = b"".join(_read(each)[0] for each in sorted(found))
+    return hashlib.sha256(digests).hexdigest()
+
+
 @cache
-def _stamp(folder: Path) -> str:
-    """The SHA-256 of each file with a kernel: what a cache was compiled from."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    for path in sorted(folder.rglob("*.py")):
-        if b"jit\ndef " in (content := path.read_bytes()):
-            digest.update(path.name.encode() + hashlib.sha256(content).digest())
-    return digest.hexdigest()
+def _read(path: str) -> tuple[bytes, set[str]]:
+    """The SHA-256 of a file, and the files of ours that it imports itself."""
+    with open(path, "rb") as file:
+        content = file.read()
+    folder, name = os.path.split(PACKAGE)
+    found: set[str] = set()
+    for dots, module, names, modules in IMPORT.findall(content.decode("utf-8")):
+        for dotted in [module] if names else re.findall(r"[\w.]+", modules):
+            parts = dotted.split(".")
+            if not dots and parts[0] != name:
+                continue  # another package
+            above = folder if not dots else path
+            for _ in dots:
+                above = os.path.dirname(above)
+            place = os.path.join(above, *parts)
+            found |= _files(place)
+            if os.path.isdir(place):  # whose names may be files
+                for each in re.findall(r"\w+", names):
+                    found |= _files(os.path.join(place, each))
+    return hashlib.sha256(content).digest(), found
+
+
+@cache
+def _files(place: str) -> set[str]:
+    """The file of a module, or of a package; empty where there is none."""
+    return {
+        file
+        for file in (f"{place}.py", os.path.join(place, "__init__.py"))
+        if os.path.isfile(file)
+    }

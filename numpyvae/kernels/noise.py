@@ -1,7 +1,7 @@
 """NumPy's random generators, for compiled code to draw from.
 
 The streams are those of the generator's own methods: the same C functions draw, called
-at their addresses. Whoever keeps these must keep the generator.
+at their addresses. The generator must live as long as these are used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def addresses(rng: np.random.Generator) -> tuple[int, int, int]:
 def find_normals() -> int:
     """The address of what fills an array in `Generator.standard_normal`, or 0.
 
-    It is one of NumPy's documented functions for C; Windows does not let one see it.
+    It is one of NumPy's documented functions for C; on Windows it is not exported.
     """
     library: Any = np.random._generator
     try:

@@ -4,8 +4,8 @@ Arrays and JSON, no pickle. The zip archive's comment holds the SHA-256 of all b
 before it, so that one flipped bit or one missing byte is noticed before anything is
 parsed; whoever only wants the arrays can still say `np.load`.
 
-A seal keeps nobody from sealing nonsense. So sizes are taken from headers before room
-is made for what they announce, and nothing is believed that `Trainer.state` can't give.
+The hash tells damage, not a forgery, which can have a hash as well. So sizes are read
+from headers before memory is taken, and what `Trainer.state` can't give is refused.
 
 Shapes: P parameters.
 """
@@ -190,13 +190,13 @@ def _vector(member: bytes) -> Array:
 
 
 def _mark(path: Path) -> tuple[int, ...]:
-    """Of a file; it has another once it is replaced or written to."""
+    """What changes once a file is replaced or written to."""
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether its bytes are the ones that were written; ours need no second look."""
+    """Whether the hash is right, or this process wrote the file and nobody since."""
     try:
         if path in _written and _mark(path) == _written[path]:
             return True

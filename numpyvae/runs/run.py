@@ -36,7 +36,7 @@ from .versions import differences, sets_of, versions
 CONFIG, HISTORY, METRICS, LOCK = (
     "config.json", "history.csv", "metrics.json", "run.lock",
 )  # fmt: skip
-UNBEGUN = {LOCK, f"{CONFIG}.partial"}  # all that one killed before it began leaves
+UNBEGUN = {LOCK, f"{CONFIG}.partial"}  # what a run killed before it began leaves
 MAX_CONFIG, MAX_MODEL = 2**20, 2**14  # bytes of config.json, and for the model
 KINDS: dict[str, tuple[type, ...]] = {
     "preset": (str,),
@@ -186,8 +186,8 @@ class Run:
     ) -> list[str]:
         """Take a trainer to where the checkpoint that was loaded stopped.
 
-        Returns a sentence for each version that has had a hand in it, and is not the
-        one of now. Raises RunError if it is not a state of this trainer.
+        Returns a sentence for each version that it was trained with and that is not
+        the present one. Raises RunError if it is not a state of this trainer.
         """
         expect_state(trainer, arrays, state)
         trainer.restore(arrays, state)
@@ -215,7 +215,7 @@ class Run:
         return model_of(arrays, self.config["model"])
 
     def untrained_model(self) -> VAE:
-        """The model as its training begins. Raises RunError for one that can't be."""
+        """The model as its training begins. Raises RunError if there can be no such."""
         try:
             return VAE(**self.config["model"], seed=self.config["training"]["seed"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -253,7 +253,7 @@ class Run:
         self._write_json(METRICS, metrics)
 
     def _begun(self) -> set[str]:
-        """The files of a run that has begun, or of somebody else."""
+        """Files that tell that a run has begun here, or that others use the folder."""
         return set(os.listdir(self.path)) - UNBEGUN
 
     def _expect_unbegun(self) -> None:

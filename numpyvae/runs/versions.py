@@ -1,4 +1,4 @@
-"""What the bits of a training depend on besides its config, and with what it was done.
+"""What the bits of a training depend on besides its config: versions and machine.
 
 A run that was begun on one machine and resumed on another has the bits of neither. So
 its config keeps all sets of versions that have had a hand in it.

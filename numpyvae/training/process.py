@@ -2,8 +2,8 @@
 
 BLAS works on one thread, since the shards' threads take all the cores, and since the
 bits of a product depend on how many threads share it. A thread that waits for the GIL
-looks for it more often. Both belong to the process, which other threads of the user's
-share: the first training to begin sets them, the last to end puts them back.
+asks for it at shorter intervals. Both are settings of the process, which the user's
+threads share: the first training to begin sets them, the last to end puts them back.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Held(Generic[Value]):
         write: Callable[[Value], None],
         change: Callable[[Value], Value],
     ) -> None:
-        """`change` makes what is written from what `read` finds."""
+        """`change` computes the value to write from the one that `read` returned."""
         self._read, self._write, self._change = read, write, change
         self._lock = threading.Lock()
         self._holders: Counter[int] = Counter()  # the blocks that each thread is in
@@ -61,7 +61,7 @@ class Held(Generic[Value]):
                 self._write(self._before)
 
     def _forked(self) -> None:
-        """Of all threads, the child has the one that forked."""
+        """In a forked child there is one thread, the one that forked."""
         held, me = bool(self._holders), threading.get_ident()
         self._holders = +Counter({me: self._holders[me]})
         if held and not self._holders:
@@ -77,7 +77,7 @@ def _pools() -> Pools:
 def _limit(pools: Pools) -> None:
     for pool, threads in pools:
         pool.set_num_threads(threads)
-        # From 3.8 on, threadpoolctl listens to one thread of the process until told.
+        # From 3.8 on, threadpoolctl lets only one thread set it, until that is cleared.
         release = getattr(pool, "clear_controlling_thread", None)
         if release is not None:
             if pool.get_num_threads() != threads:

@@ -21,8 +21,8 @@ class Settings:
     `lr` falls to `lr_end`, if that is given, by the same factor from epoch to epoch.
     The objective is the ELBO with its KL weighted by `beta`, which rises from 0 during
     the first `warmup` epochs, or the importance-weighted bound; `samples` are drawn for
-    each image. `kl` is "closed" or "sampled"; None is what the bound wants, the formula
-    or, of the importance-weighted one, the sample. With `corrupt`, the encoder sees
+    each image. `kl` is "closed" or "sampled"; None is "closed" for the ELBO and
+    "sampled" for the importance-weighted bound. With `corrupt`, the encoder sees
     images corrupted that way to that `level`, and the decoder is to restore them.
     `threads` None takes as many as there are cores, at most one for each shard, and
     only one as long as that is quicker. Raises ArgumentError for a value out of range,
@@ -84,7 +84,7 @@ class Settings:
         return self.lr * (self.lr_end / self.lr) ** (epoch / (self.epochs - 1))
 
     def objective(self, epochs: float) -> Objective:
-        """What is differentiated after so many epochs, fractions counted."""
+        """What is differentiated after `epochs` epochs, which may be a fraction."""
         if self.bound == "iwae":
             return Iwae(self.samples)
         risen = min(1.0, epochs / self.warmup) if self.warmup else 1.0

@@ -105,7 +105,7 @@ class Pace:
     """
 
     FIRST, PERIOD, TRIAL = 64, 2048, 8  # steps
-    GAIN = 0.9  # a trial that takes less than this share of the time is a success
+    GAIN = 0.9  # a trial that takes less than this share of the time is kept
 
     def __init__(self, workers: Workers) -> None:
         """Begin with all threads."""
@@ -114,7 +114,7 @@ class Pace:
         self._steps, self._usual = self.PERIOD - self.FIRST, 0.0
 
     def note(self, seconds: float) -> None:
-        """Hear what a step took; the next may be on another number of threads."""
+        """Note the seconds of a step; the next may be on another number of threads."""
         self._last.append(seconds)
         self._steps += 1
         if self._steps == self.PERIOD:

@@ -19,9 +19,12 @@ CHECKOUT = Path(__file__).parents[2]
 COPIED = ("numpyvae", "tests", "lessons", "pyproject.toml", "README.md")
 
 # The tests that judge mathematics and training, the quickest first.
-QUICK = "ops gaussian likelihoods optim params pixels corrupt workspace binarize"
+QUICK = (
+    "dense gaussian likelihoods optimizers params active_pixels corrupt workspace "
+    "binarize"
+)
 SLOW = (
-    "evaluate kernels models networks layers conv train selfcheck meaning ppca "
+    "evaluate kernels vae networks layers conv trainer package meaning ppca "
     "objectives posteriors settings combinations"
 )
 SUITE = [f"test_{name}.py" for name in f"{QUICK} {SLOW}".split()]

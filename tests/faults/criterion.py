@@ -6,7 +6,7 @@ one call of backward for each output with an upstream of one 1 and zeros; each e
 within atol + rtol |difference|, atol = 1e-5, rtol = 1e-3. As torch does, backward is
 called twice and must give the same (nondet_tol=0), and an upstream of zeros must give
 zeros. It is applied to every pair and to a network at random places, to the reference
-and to the kernels (those of numpyvae.checking.package), and to whole VAEs, of every part: the
+and to the kernels (those of checking/package/), and to whole VAEs, of every part: the
 loss that `loss_and_gradient` returns in the flat vector of parameters. That is the most
 that a user who has a gradient check and nothing else can do.
 

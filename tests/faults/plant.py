@@ -9,11 +9,8 @@ from typing import NamedTuple
 from .bench import SUITE, Bench
 from .fault import Fault
 
-COMPILED = (
-    "kernels/dense.py",
-    "kernels/conv.py",
-    "kernels/active_pixels.py",
-)  # numba keeps what it makes
+# numba keeps what it makes
+COMPILED = "kernels/dense.py", "kernels/conv.py", "kernels/active_pixels.py"
 
 
 class Verdict(NamedTuple):

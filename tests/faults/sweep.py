@@ -23,19 +23,19 @@ LISTS = {  # what the compiled step alone uses has no meaning without the JIT
 }  # fmt: skip
 # The files, the functions in them (None: all), the tests to run, the likeliest first.
 SWEPT = {
-    "pairs/dense.py": (None, "ops likelihoods kernels networks"),
+    "pairs/dense.py": (None, "dense likelihoods kernels networks"),
     "pairs/conv.py": (None, "conv layers"),
-    "pairs/gaussian.py": (None, "gaussian models combinations"),
-    "pairs/likelihoods.py": (None, "likelihoods combinations selfcheck meaning"),
-    "pairs/posteriors.py": (None, "posteriors models combinations"),
-    "pairs/objectives.py": (None, "objectives models combinations settings"),
-    "pairs/optimizers.py": (None, "optim train"),
-    "kernels/dense.py": (None, "kernels optim models train"),
+    "pairs/gaussian.py": (None, "gaussian vae combinations"),
+    "pairs/likelihoods.py": (None, "likelihoods combinations package meaning"),
+    "pairs/posteriors.py": (None, "posteriors vae combinations"),
+    "pairs/objectives.py": (None, "objectives vae combinations settings"),
+    "pairs/optimizers.py": (None, "optimizers trainer"),
+    "kernels/dense.py": (None, "kernels optimizers vae trainer"),
     "kernels/conv.py": (None, "conv layers"),
-    "kernels/active_pixels.py": (LISTS, "pixels kernels"),
-    "model/layers.py": (None, "networks layers models"),
-    "model/networks.py": (None, "networks layers models combinations"),
-    "model/vae.py": (PASSES, "models combinations evaluate train"),
+    "kernels/active_pixels.py": (LISTS, "active_pixels kernels"),
+    "model/layers.py": (None, "networks layers vae"),
+    "model/networks.py": (None, "networks layers vae combinations"),
+    "model/vae.py": (PASSES, "vae combinations evaluate trainer"),
     "model/params.py": (None, "params networks"),
 }
 

@@ -94,14 +94,14 @@ HOMES = (
         'on 4m sh -c \'cp -r $COPY/numpyvae "$DISK"; chmod -R u+w "$DISK"; cd "$DISK"; '
         "head -c 4m /dev/zero >filler; truncate -s -100K filler; "
         "export PYTHONDONTWRITEBYTECODE=1; "
-        'PYTHONPATH="$DISK" train && ls numpyvae/__pycache__/*.nbc\'',
+        'PYTHONPATH="$DISK" train && find numpyvae -name "*.nbc" | grep -q .\'',
         needs=MOUNT,
     ),
     Home(
         "numba's cache damaged",
         "cp -r $COPY $HERE/site && chmod -R u+w $HERE/site && "
         "export PYTHONPATH=$HERE/site && train --out $HERE/first && "
-        "truncate -s 20 $HERE/site/numpyvae/__pycache__/*.nbc && train",
+        "truncate -s 20 $(find $HERE/site/numpyvae -name '*.nbc') && train",
     ),
     Home(
         "MNIST's cache unwritable",

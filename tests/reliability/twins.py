@@ -13,18 +13,19 @@ from .kills import BEGIN, MODEL, outcome
 # `train`, waiting for a line where it first calls a method of its run.
 HELD = """
 import sys
-from numpyvae import cli, runs
+from numpyvae.cli.parser import main
+from numpyvae.runs.run import Run
 {prelude}
 name = sys.argv.pop(1)
-method = getattr(runs.Run, name, None)
+method = getattr(Run, name, None)
 def held(run, *arguments):
-    setattr(runs.Run, name, method)
+    setattr(Run, name, method)
     print("here", flush=True)
     sys.stdin.readline()
     return method(run, *arguments)
 if name != "-":
-    setattr(runs.Run, name, held)
-sys.exit(cli.main(sys.argv[1:]))
+    setattr(Run, name, held)
+sys.exit(main(sys.argv[1:]))
 """
 ANEW, RESUMED = f"{BEGIN} {MODEL} --epochs 2 --out r", "train --resume r --epochs 2"
 PAIRS = (

@@ -1,12 +1,12 @@
 """What each command does, once its options are known; returns the exit code."""
 
-from .checking import check
 from .classification import classify
 from .compare import compare
 from .evaluation import evaluate_run
+from .exercises import check
+from .gradients import gradcheck
 from .pictures import reconstruct, sample
 from .plot import plot
-from .proof import gradcheck
 from .training import presets, train
 
 __all__ = [

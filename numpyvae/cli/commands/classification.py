@@ -65,8 +65,8 @@ def classify(
 def expect_classes(labels: NDArray[np.integer], count: int) -> NDArray[np.integer]:
     """The classes (C,), which are the labels that occur in labels (B,).
 
-    Raises ArgumentError if a class has one image only, or if there can't be `count`
-    labels, as many of each class.
+    Raises ArgumentError if a class has only one image, or if `count` labels can't be
+    drawn, equally many of each class.
     """
     known, counts = np.unique(labels, return_counts=True)
     fewest = int(counts.min())
@@ -88,13 +88,13 @@ def expect_classes(labels: NDArray[np.integer], count: int) -> NDArray[np.intege
 def class_of(
     labels: NDArray[np.integer], known: NDArray[np.integer]
 ) -> NDArray[np.intp]:
-    """Where each of labels (B,) stands in known (C,); C, which none is, if nowhere."""
+    """The index in known (C,) of each of labels (B,); C if it is not among them."""
     at = np.searchsorted(known, labels)
     return np.where(np.isin(labels, known), at, len(known))
 
 
 def greys(images: NDArray[np.uint8], how: str) -> Array:
-    """Images (B, H, W) as (B, D) in [0, 1]: what a model expects to see, no noise."""
+    """Images (B, H, W) as (B, D) in [0, 1]: means of what the model is trained on."""
     flat = images.reshape(len(images), -1)
     if how == "threshold":
         return binarize(flat, how, np.random.default_rng(0)).astype(np.float32)

@@ -1,6 +1,6 @@
 """`numpyvae compare`: several runs in one table and in pictures side by side.
 
-Shapes: N images, D pixels, A axes, Z latents.
+Shapes: N images, D pixels, Z latents.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import figures
-from ...analysis.pca import principal_axes
+from ...analysis.frechet import SAMPLES, Ruler
 from ...datasets import Dataset
 from ...errors import ArgumentError, DivergedError, RunError
 from ...figures.files import expect_writable
@@ -27,8 +27,6 @@ from ...training.workers import Workers
 from .classification import greys
 from .pictures import Scene
 
-SAMPLES = 10_000  # for the Frechet distance
-AXES = 50
 SEED = 0  # of all samples
 SHOWN = 10  # test images
 GRID = 25  # samples
@@ -38,61 +36,6 @@ HEADING = [
     "run", "posterior", "likelihood", "beta", "recon ", "KL ", "ELBO ", "active",
     "Frechet ", "binarization",
 ]  # fmt: skip
-
-
-class Moments(NamedTuple):
-    """Mean (A,) and covariance (A, A) of points."""
-
-    mean: Array
-    covariance: Array
-
-    @classmethod
-    def of(cls, points: Array) -> Moments:
-        """Of points (N, A)."""
-        return cls(points.mean(axis=0), np.atleast_2d(np.cov(points, rowvar=False)))
-
-
-def frechet(one: Moments, other: Moments) -> float:
-    """The squared Frechet distance of two Gaussians (Eq. 5.9; Dowson & Landau 1982).
-
-    |m - n|^2 + tr(S + T - 2 (S T)^(1/2)): what it takes to carry the mass of one to
-    the other, in squared units of the points. Zero for equal ones, else positive.
-    """
-    root = _root(one.covariance)
-    shared = np.trace(_root(root @ other.covariance @ root))
-    shift = ((one.mean - other.mean) ** 2).sum()
-    traces = np.trace(one.covariance) + np.trace(other.covariance)
-    return float(shift + traces - 2 * shared)
-
-
-def _root(matrix: Array) -> Array:
-    """The square root of a symmetric matrix without negative eigenvalues."""
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.sqrt(values.clip(0))) @ vectors.T
-
-
-class Ruler:
-    """How far samples are from the test images: their Frechet distance.
-
-    Between the Gaussians fitted to both in the space of the first 50 principal
-    components of the training images, in squared greys (1 is ink). Lower is better;
-    `floor` is what as many training images get.
-    """
-
-    def __init__(self, train: Array, test: Array) -> None:
-        """Of images (N, D) in [0, 1]."""
-        self.mean, self.axes, _ = principal_axes(train, AXES)
-        self.test = self.moments(test)
-        rows = np.random.default_rng(SEED).permutation(len(train))[:SAMPLES]
-        self.floor = self(train[rows])
-
-    def moments(self, images: Array) -> Moments:
-        """Of images (N, D) on the axes."""
-        return Moments.of((images - self.mean) @ self.axes.T)
-
-    def __call__(self, samples: Array) -> float:
-        """The distance of samples (N, D) from the test images."""
-        return frechet(self.moments(samples), self.test)
 
 
 class Entry(NamedTuple):
@@ -112,7 +55,7 @@ class Entry(NamedTuple):
 
     @property
     def kind(self) -> tuple[str, bool, int, bool]:
-        """What its nats are of: they compare with those of the same kind only."""
+        """Which quantity its nats measure; only those of one kind can be compared."""
         p = self.scene.model.likelihood  # of bits, of greys, or a density
         conditional = self.scene.model.classes > 0  # log p(x|y), not log p(x)
         binarize = self.scene.settings.binarize
@@ -136,9 +79,10 @@ def compare(folders: list[str], data_dir: str | None, out: str | None) -> int:
         how = scene.settings.binarize
         test = greys(data.test_images, how)
         if how not in rulers:
-            rulers[how] = Ruler(greys(data.train_images, how), test)
-        samples = draw_samples(scene)
-        means = reconstruct(scene.model, test[shown], data.test_labels[shown])
+            train, rng = greys(data.train_images, how), np.random.default_rng(SEED)
+            rulers[how] = Ruler(train, test, rng)
+        samples = sample_means(scene)
+        means = reconstruction_means(scene.model, test[shown], data.test_labels[shown])
         measured = measure(scene)
         expect_finite(scene.run.path, measured.recon, measured.kl, samples, means)
         distance = rulers[how](samples)
@@ -176,7 +120,7 @@ def expect_same_images(scenes: Sequence[Scene]) -> Dataset:
     first.expect_data(data)
     for scene in scenes:
         scene.data = data
-        _ = scene.model, scene.settings  # a damaged run is told before the work
+        _ = scene.model, scene.settings  # loaded now: a damaged run is reported at once
     return data
 
 
@@ -206,7 +150,7 @@ def measure(scene: Scene) -> Evaluation:
         )  # fmt: skip
 
 
-def draw_samples(scene: Scene) -> Array:
+def sample_means(scene: Scene) -> Array:
     """Pixel means (SAMPLES, D) at codes from the prior, or what stands in for it.
 
     A conditional model is given each class in turn.
@@ -218,14 +162,14 @@ def draw_samples(scene: Scene) -> Array:
     return means.reshape(SAMPLES, -1).clip(0, 1)
 
 
-def reconstruct(model: VAE, x: Array, labels: NDArray[np.integer]) -> Array:
+def reconstruction_means(model: VAE, x: Array, labels: NDArray[np.integer]) -> Array:
     """The pixel means (n, D) at z = mu of images x (n, D)."""
     given = labels if model.classes else None
     return model.reconstruct(x.astype(model.dtype), given)
 
 
 def table(entries: Sequence[Entry], data: Dataset, floor: float) -> list[str]:
-    """A line for each run, below a heading, and what must be known to read it."""
+    """A heading, a line for each run, and the notes that are needed to read them."""
     rows = [HEADING]
     for entry in entries:
         model, test = entry.scene.model, entry.test
@@ -239,7 +183,7 @@ def table(entries: Sequence[Entry], data: Dataset, floor: float) -> list[str]:
         ours = [active, f"{entry.frechet:.2f}{mark}", entry.kind[0]]
         rows.append([*shared, f"{test.recon:.2f}{mark}", *rate, *ours])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    text = {0, 1, 2, len(HEADING) - 1}  # columns set to the left
+    text = {0, 1, 2, len(HEADING) - 1}  # columns aligned left
     lines = [
         f"{len(data.test_images):,} test images of {data.name}; nats per image; "
         "Frechet: distance of samples, lower is better"

@@ -92,7 +92,7 @@ def draw(
         draw_manifold(scene, run.path / "manifold.png")
 
 
-# ---- What is drawn of ----------------------------------------------------------------
+# ---- A run, its images and their codes -----------------------------------------------
 
 
 class Spread(NamedTuple):
@@ -110,7 +110,7 @@ class Look(NamedTuple):
     """Images, and the codes of what the encoder saw of them."""
 
     originals: NDArray[np.uint8]  # (n, H, W)
-    seen: Array | None  # (n, H, W), where it was something else
+    seen: Array | None  # (n, H, W), what the encoder saw, if not these
     mu: Array  # (n, Z)
 
 
@@ -283,7 +283,7 @@ def draw_reconstructions(
 
 def draw_latents(scene: Scene, path: Path) -> None:
     """Where the test images lie in latent space."""
-    mu = scene.mu.astype(np.float64)  # in which no distance overflows
+    mu = scene.mu.astype(np.float64)  # where distances don't overflow
     plane = principal_plane(mu)
     direct = mu.shape[1] <= 2
     title = f"Where {len(mu):,} test images lie in latent space"
@@ -308,7 +308,7 @@ def draw_latents(scene: Scene, path: Path) -> None:
 def draw_manifold(scene: Scene, path: Path) -> None:
     """The plane of two latents, in even steps of a Gaussian's probability.
 
-    A model with labels is shown one, that of the first test image.
+    A conditional model is given one label, that of the first test image.
     """
     quantiles = [NormalDist().inv_cdf((i + 0.5) / 20) for i in range(20)]
     z = scene.spread.code(np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1))

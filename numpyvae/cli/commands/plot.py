@@ -72,7 +72,7 @@ def plot(
 
 
 def straight(first: Array, last: Array, steps: int) -> Array:
-    """Even steps from codes (n, Z) to others, both with them: (n, steps, Z)."""
+    """Even steps (n, steps, Z) from codes (n, Z) to others, both ends included."""
     share = np.linspace(0, 1, steps, dtype=first.dtype)[:, None]
     return (1 - share) * first[:, None] + share * last[:, None]
 
@@ -189,7 +189,7 @@ def history(run: Run) -> list[dict[str, float]]:
         ) from error
 
 
-# ---- Which there are -----------------------------------------------------------------
+# ---- The kinds of pictures -----------------------------------------------------------
 
 
 def _nothing(scene: Scene) -> str:

@@ -74,7 +74,7 @@ def begin(
     )  # fmt: skip
     threads = threads_for(settings)
     with Workers(threads) as workers:
-        trainer = Trainer(model, images, settings, workers)  # refuses what can't go
+        trainer = Trainer(model, images, settings, workers)  # raises if unfit
         run = Run.create(
             Path(out) if out else claim(Path("runs") / f"{preset}-{images.name}"),
             {
@@ -132,13 +132,13 @@ def go_on(
                 before = Settings(**state["config"]["training"])
                 expect_same_epochs(settings, before, trainer.epoch)
                 run.write_config()
-                run.write_history(trainer.records)  # a kill may have come before it
+                run.write_history(trainer.records)  # which a kill may have prevented
             print(describe(images, model, settings, threads))
             return finish(run, trainer, due)
 
 
 def expect_same_epochs(settings: Settings, before: Settings, done: int) -> None:
-    """Raise ArgumentError unless the epochs that are done are those of `settings`."""
+    """Raise ArgumentError if `settings` would have changed the epochs already done."""
     if settings.epochs < done:
         raise ArgumentError(
             f"--epochs: found {settings.epochs}, expected at least {done}, which the "
@@ -191,7 +191,7 @@ def finish(run: Run, trainer: Trainer, due: Due) -> int:
     with first_signal() as signals:
 
         def after_batch() -> bool:
-            stop = bool(signals)  # asked once: one may come at any time
+            stop = bool(signals)  # read once: a signal may come at any time
             if (stop or due()) and np.isfinite(model.params.flat).all():
                 run.save(trainer)
             return stop

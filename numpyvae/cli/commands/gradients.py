@@ -57,9 +57,9 @@ def line(row: Row) -> str:
 
 
 def draw_v_curve(path: Path) -> None:
-    """How well a VAE's derivative can be had, against the size of the step.
+    """The error of numerical derivatives of a VAE's loss, by the size of the step.
 
-    The truth is the complex step's at h = STEP, which has nothing to lose.
+    It is measured against the complex step at h = STEP, where nothing cancels.
     """
     rng = np.random.default_rng(0)
     trial = WHOLE_MODEL.draw(rng, reference)

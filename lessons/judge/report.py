@@ -1,4 +1,4 @@
-"""`numpyvae check`."""
+"""What `numpyvae check` prints."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from lessons.judge.exercises import (
+from .exercises import (
     CORRECT,
     UNWRITTEN,
     Exercise,
     Verdict,
     choose,
     find_exercises,
+    judge,
 )
-from lessons.judge.exercises import judge as judged
 
 WRAP = textwrap.TextWrapper(80, initial_indent=6 * " ", subsequent_indent=8 * " ")
 
 
-def check(numbers: Sequence[int], folder: str) -> int:
+def check(clone: Path, numbers: Sequence[int]) -> int:
     """Judge the exercises, all if no number is given; 0 if all are correct, else 1."""
-    exercises = find_exercises(Path(folder))
+    exercises = find_exercises(clone)
     chosen = choose(exercises, numbers)
     print(f"in {exercises[0].stub.parent}\n", flush=True)
     if numbers:
-        right = [tell(exercise, judged(exercise)) for exercise in chosen]
+        right = [tell(exercise, judge(exercise)) for exercise in chosen]
         return 0 if all(right) else 1
     width = max(len(exercise.stub.stem) for exercise in exercises)
-    right = [line(exercise, judged(exercise), width) for exercise in exercises]
+    right = [line(exercise, judge(exercise), width) for exercise in exercises]
     print(
         f"\n{sum(right)} of {len(right)} correct; how one is wrong: numpyvae check NN"
     )

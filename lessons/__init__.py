@@ -1,0 +1,1 @@
+"""The derivations, walked through in code."""
