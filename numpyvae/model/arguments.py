@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, expect_unmasked, expect_whole
 from ..kernels.active_pixels import ActivePixels
+from ..pairs.kl import CLOSED
 from ..pairs.objectives import Objective
+from ..pairs.posteriors import Posterior
+from ..pairs.priors import Prior
 from ..pairs.types import Array, Input
-
-if TYPE_CHECKING:
-    from .vae import VAE
 
 
 def expect_one_of(name: str, value: object, names: Collection[str]) -> None:
@@ -194,29 +194,35 @@ def expect_generator(rng: Any) -> None:
 # ---- What does not go together -------------------------------------------------------
 
 
-def expect_together(model: VAE) -> None:
-    """Raise ArgumentError if a model's parts can't make one."""
-    if model.classes and model.channels:
+def expect_no_labels(classes: int, channels: Sequence[int]) -> None:
+    """Raise ArgumentError for labels with convolutions."""
+    if classes and channels:
         raise ArgumentError(
-            f"classes: found {model.classes} with channels {list(model.channels)}, "
-            "expected 0: a convolution has no place for a label"
-        )
-    if model.top and model.prior.name != "deep":
-        raise ArgumentError(
-            f"top: found {list(model.top)} with the prior {model.prior.name!r}, "
-            "expected the prior 'deep': no other has a second layer of latents"
-        )
-    if not model.family.has_density and not model.has_closed_kl:
-        raise ArgumentError(
-            f"prior: found {model.prior.name!r} for the posterior "
-            f"{model.posterior.name!r}, expected 'standard': a point has no density"
+            f"classes: found {classes} with channels {list(channels)}, expected 0: a "
+            "convolution has no place for a label"
         )
 
 
-def expect_objective(model: VAE, objective: Objective) -> None:
-    """Raise ArgumentError for an objective that a model can't be trained for."""
-    if objective.kl == "sampled" and not model.family.has_density:
+def expect_prior(posterior: Posterior, prior: Prior, top: Sequence[int]) -> None:
+    """Raise ArgumentError for a prior that does not go with what is given."""
+    if top and prior.name != "deep":
+        raise ArgumentError(
+            f"top: found {list(top)} with the prior {prior.name!r}, expected the prior "
+            "'deep': no other has a second layer of latents"
+        )
+    if not posterior.family.has_density and (
+        (posterior.family, type(prior)) not in CLOSED
+    ):
+        raise ArgumentError(
+            f"prior: found {prior.name!r} for the posterior {posterior.name!r}, "
+            "expected 'standard': a point has no density"
+        )
+
+
+def expect_objective(posterior: Posterior, objective: Objective) -> None:
+    """Raise ArgumentError for an objective that needs a density where there is none."""
+    if objective.kl == "sampled" and not posterior.family.has_density:
         raise ArgumentError(
             "kl: found 'sampled', or an importance-weighted bound, for the posterior "
-            f"{model.posterior.name!r}, expected 'closed': a point has no density"
+            f"{posterior.name!r}, expected 'closed': a point has no density"
         )

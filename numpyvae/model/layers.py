@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from ..errors import ArgumentError
 from ..pairs.activations import IDENTITY, Activation
 from ..pairs.conv import Window, conv_size, transpose_size
-from ..pairs.types import Array, Input, Shapes, Work
+from ..pairs.types import Array, Input, Shapes
+from ..pairs.work import Work
 
 KERNEL, WINDOW = 4, Window(stride=2, padding=1)  # each convolution halves its image
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..pairs.activations import IDENTITY, Activation
-from ..pairs.types import Array, Shapes, Work
+from ..pairs.types import Array, Shapes
+from ..pairs.work import Work
 from .layers import Conv, ConvTranspose, Dense, Layer, Trace
 
 

@@ -28,7 +28,8 @@ from ..pairs.likelihoods import LIKELIHOODS, Bernoulli
 from ..pairs.objectives import ELBO, Objective
 from ..pairs.posteriors import POSTERIORS
 from ..pairs.priors import PRIORS
-from ..pairs.types import Array, Input, Work
+from ..pairs.types import Array, Input
+from ..pairs.work import Work
 from .arguments import (
     expect_bytes,
     expect_dtype,
@@ -36,10 +37,11 @@ from .arguments import (
     expect_images,
     expect_labels,
     expect_matrix,
+    expect_no_labels,
     expect_objective,
     expect_one_of,
+    expect_prior,
     expect_shape,
-    expect_together,
     expect_vector,
     expect_widths,
 )
@@ -116,6 +118,7 @@ class VAE:
         self.dtype, self.code = expect_dtype(dtype, compiled), code_of(compiled)
         self.pixels, self.latent, self.activation = pixels, latent, activation
         self.classes, self.compiled = classes, compiled
+        expect_no_labels(classes, self.channels)
         self.image_shape, images = None, None
         if self.channels:
             self.image_shape = expect_shape(image_shape, pixels)
@@ -131,15 +134,13 @@ class VAE:
             self.prior = PRIORS[prior](self)
         except ValueError as error:
             raise ArgumentError(str(error)) from error
+        expect_prior(self.posterior, self.prior, self.top)
         widths = (latent + classes, *self.decoder_hidden)
         self.decoder = decoder(widths, pixels, self.likelihood.outputs, f, images)
         self.noise = latent + self.prior.noise  # numbers of eps for each sample
         sampled, kinds = SampledKL(self.family, self.prior), (self.family, self.prior)
-        self.rates: dict[str, Rate] = {
-            "sampled": sampled,
-            "closed": CLOSED.get((type(kinds[0]), type(kinds[1])), sampled),
-        }
-        expect_together(self)
+        closed = CLOSED.get((type(kinds[0]), type(kinds[1])), sampled)
+        self.rates: dict[str, Rate] = {"sampled": sampled, "closed": closed}
         parts = (
             self.encoder, self.decoder, self.family, self.head, self.prior,
             self.likelihood,
@@ -265,7 +266,7 @@ class VAE:
         Shapes: x (B, D), eps (B K, Z + N). The keywords are those of `forward`. Raises
         ArgumentError for other arguments.
         """
-        expect_objective(self, objective)
+        expect_objective(self.posterior, objective)
         labels = given.get("labels")
         x = expect_images(x, labels, self.pixels, self.classes, self.dtype)
         eps = expect_matrix("eps", eps, self.noise, self.dtype)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..pairs.reference import Reference
-from ..pairs.types import Array, Arrays
+from ..pairs.types import Array
+from ..pairs.work import Arrays
 
 Key = tuple[str, tuple[int, ...], DTypeLike]
 

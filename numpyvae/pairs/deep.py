@@ -25,7 +25,8 @@ from .priors import (
     standard_normal_backward,
     standard_normal_forward,
 )
-from .types import Array, Shapes, Traced, Work
+from .types import Array, Shapes
+from .work import Traced, Work
 
 
 class Kept(NamedTuple):

@@ -15,7 +15,8 @@ import numpy as np
 
 from .posteriors import Code, Diagonal, Family, Full, Point, cholesky_backward
 from .priors import NONE, Grads, Prior, StandardNormal
-from .types import Array, Work
+from .types import Array
+from .work import Work
 
 
 class RateGradient(NamedTuple):

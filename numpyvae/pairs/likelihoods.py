@@ -1,7 +1,7 @@
 """The likelihood p(x|z): what the decoder's outputs say about an image.
 
-Each has its pair, and a class that tells a model how to use it and registers itself.
-Written to be read beside lesson 11; `kernels/dense.py` holds the Bernoulli's twin.
+Each has its pair, and a class that tells a model how to use it and registers itself;
+the Bernoulli's pair is in bernoulli.py. Written to be read beside lesson 11.
 
 Shapes: B batch, D pixels. The dtype that comes in goes out. Units: nats.
 """
@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .activations import exp_minus_abs, sigmoid_forward, softplus_forward
+from .activations import exp_minus_abs, sigmoid_forward
 from .posteriors import LOG_2PI
-from .types import Array, Input, Registry, Shapes, Work
+from .types import Array, Input, Registry, Shapes
+from .work import Work
 
 
 class Likelihood(Protocol):
@@ -46,22 +47,6 @@ class Likelihood(Protocol):
 LIKELIHOODS: Registry[Likelihood] = Registry()
 
 # ---- Bernoulli -----------------------------------------------------------------------
-
-
-def bernoulli_forward(logits: Array, x: Array) -> tuple[Array, Array]:
-    """-log Ber(x; p) of each image, and its means p = sigmoid(logits) (Eq. 11.2).
-
-    Shapes: logits, x (B, D), x in [0, 1] -> nll (B,), p (B, D). Taken from the logits,
-    as softplus(l) - x l: finite for every finite logit, with nothing clipped. For grey
-    x it is the cross-entropy, which is no density.
-    """
-    nll = (softplus_forward(logits) - x * logits).sum(axis=1)
-    return nll, sigmoid_forward(logits)
-
-
-def bernoulli_backward(dnll: Array, p: Array, x: Array) -> Array:
-    """dlogits = dnll * (p - x) (Eq. 11.3); shapes dnll (B,), p, x (B, D) -> (B, D)."""
-    return dnll[:, None] * (p - x)
 
 
 class Bernoulli:

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .types import Array, Registry, Shapes, Work
+from .types import Array, Registry, Shapes
+from .work import Work
 
 LOG_2PI = math.log(2 * math.pi)
 

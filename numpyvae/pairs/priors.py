@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from .posteriors import LOG_2PI, Family, Head
-from .types import Array, Net, Shapes, Work
+from .types import Array, Shapes
+from .work import Net, Work
 
 Grads = Mapping[str, Array]  # of parameters that another pass has used as well
 NONE: Grads = {}

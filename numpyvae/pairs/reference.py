@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
-from . import conv, dense, likelihoods, optimizers
+from . import bernoulli, conv, dense, optimizers
 from .activations import Activation
 from .conv import Window
 from .optimizers import AdamRates
@@ -30,7 +30,7 @@ def _into(out: Results | None, results: Results) -> Results:
 
 
 class Reference:
-    """The pairs of dense.py, activations.py, conv.py, likelihoods.py, optimizers.py."""
+    """The pairs of dense.py, activations.py, conv.py, bernoulli.py, optimizers.py."""
 
     name = "reference"
     conv: Any = conv  # the module whose pairs are called
@@ -103,14 +103,14 @@ class Reference:
 
     def bernoulli_forward(self, logits: Array, x: Input, out: Two | None = None) -> Two:
         """nll, p."""
-        pair = likelihoods.bernoulli_forward(logits, cast(Array, x))
+        pair = bernoulli.bernoulli_forward(logits, cast(Array, x))
         return _into(out, pair)
 
     def bernoulli_backward(
         self, dnll: Array, p: Array, x: Input, out: Array | None = None
     ) -> Array:
         """dlogits."""
-        dlogits = likelihoods.bernoulli_backward(dnll, p, cast(Array, x))
+        dlogits = bernoulli.bernoulli_backward(dnll, p, cast(Array, x))
         return _into(out, dlogits)
 
     def sgd_update(self, params: Array, grads: Array, lr: float) -> None:

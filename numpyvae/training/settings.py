@@ -118,7 +118,7 @@ def expect_trainable(model: VAE, data: Dataset, settings: Settings) -> None:
             f"model: found {model.pixels} pixels, expected {data.pixels} "
             f"as in the images of {data.name!r}"
         )
-    expect_objective(model, settings.objective(0))
+    expect_objective(model.posterior, settings.objective(0))
     if settings.kl == "closed" and not model.has_closed_kl:
         raise ArgumentError(
             f"kl: found 'closed' with the posterior {model.posterior.name!r} and the "

@@ -27,11 +27,11 @@ from ..model.arguments import expect_rows
 from ..model.vae import VAE
 from ..model.workspace import Reused
 from ..pairs.objectives import Elbo, Objective
-from ..pairs.optimizers import Adam
 from ..pairs.types import Array
 from .batches import Batches
 from .evaluate import Evaluation, evaluate
 from .fused.step import FusedStep, fits
+from .optimizers import Adam
 from .settings import Settings, expect_trainable
 from .workers import Pace, Workers, available_cores
 

@@ -21,7 +21,8 @@ from ...pairs.likelihoods import LIKELIHOODS, Bernoulli, Likelihood
 from ...pairs.posteriors import POSTERIORS, Family, Posterior
 from ...pairs.priors import PRIORS, Prior
 from ...pairs.reference import Reference
-from ...pairs.types import Array, Work
+from ...pairs.types import Array
+from ...pairs.work import Work
 from .trials import Subject, Trial, block, code_for, normal, sizes, work_for
 
 Pass = Callable[[Any, Work], Any]  # from what comes in, a part's result

@@ -44,11 +44,12 @@ from ...kernels.noise import addresses, draw_normals, find_normals
 from ...model.layers import Dense
 from ...model.vae import VAE
 from ...pairs.objectives import Elbo, Objective
-from ...pairs.optimizers import Adam, AdamRates
+from ...pairs.optimizers import AdamRates
 from ...pairs.posteriors import Diagonal, FromEncoder
 from ...pairs.priors import StandardNormal
 from ...pairs.types import Array
 from ..batches import Batches
+from ..optimizers import Adam
 from ..workers import Workers
 from .kernels import (
     KINDS,
