@@ -41,12 +41,26 @@ def imports(source: str, place: str, names: Iterable[str], package: str) -> set[
     return {name.removeprefix(f"{package}.") for name in found} & known
 
 
-def arrows(package: Path) -> Arrows:
-    """Between the files. `ROOT` has none: it imports nothing before it is asked to."""
-    found, files = {}, modules(package)
+class AtRunTime(ast.NodeTransformer):
+    """Leaves out what is imported for the names of types alone."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        """No node for `if TYPE_CHECKING:`."""
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else node
+
+
+def arrows(package: Path, types: bool = True) -> Arrows:
+    """Between the files, with those for `types` alone, or without.
+
+    `ROOT` has none: it imports nothing before it is asked to.
+    """
+    found: Arrows = {}
+    files = modules(package)
     for name, path in files.items():
         place = name if path.stem == "__init__" else name.rpartition(".")[0]
         source = path.read_text(encoding="utf-8")
+        if not types:
+            source = ast.unparse(AtRunTime().visit(ast.parse(source)))
         found[name] = imports(source, place, files, package.name) - {name}
     return found | {ROOT: set()}
 

@@ -62,7 +62,8 @@ def test_arrows_between_rooms_point_down(name: str) -> None:
 
 
 def test_no_files_import_each_other() -> None:
-    assert circles(ARROWS) == []
+    """But for the names of types, which nobody imports at run time."""
+    assert circles(arrows(PACKAGE, types=False)) == []
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpyvae.checking.mistakes import Case, likely_mistake
-from numpyvae.pairs.dense import Array
+from numpyvae.pairs.types import Array
 
 SIZES = (5, 3, 7, 4, 6)  # all different, in the order of the draw's arguments
 SQUARE = 4  # all the same

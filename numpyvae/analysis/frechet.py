@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..pairs.dense import Array
+from ..pairs.types import Array
 from .pca import principal_axes
 
 AXES = 50  # principal components

@@ -28,7 +28,7 @@ def expect_one_of(name: str, value: object, names: Collection[str]) -> None:
         )
 
 
-def expect_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
+def expect_widths(name: str, widths: object) -> tuple[int, ...]:
     """Whole numbers from 1 on, as a tuple. Raises ArgumentError for others."""
     if not isinstance(widths, Sequence | np.ndarray) or isinstance(widths, str):
         raise ArgumentError(
