@@ -1109,11 +1109,11 @@ show(
 # already. The second moment, which keeps 0.999, needs a hundred times as many.)
 #
 # The cure is a comparison that vectorizes: the compiled `adam_update` takes a
-# moment for 0 as soon as its product with the learning rate is below $2^{-126}$. No
-# weight can tell. Even where $v = 0$ it would move a weight by no more than
-# $10^{-38} / 10^{-8} = 10^{-30}$, and the last digit of a weight of 0.01 is
-# worth $10^{-9}$. Below, the loop from above keeps them.
-# (The package's is slower at first, as it also adds the shards' gradients.)
+# moment for 0 as soon as its product with the learning rate is below
+# $2^{-126}$. No weight can tell. Even where $v = 0$ it would move a weight by no
+# more than $10^{-38} / 10^{-8} = 10^{-30}$, and the last digit of a weight of
+# 0.01 is worth $10^{-9}$. Below, the loop from above keeps them. (The package's
+# is slower at first, as it also adds the shards' gradients.)
 
 # %%
 smallest, size = 2.0**-126, full_or_fast(P // 16, 1024)
@@ -1232,7 +1232,8 @@ show(
 # its transpose $\bar x = \bar a W^\top$, but whoever reads $\bar x$ next wants
 # it row by row, and turning it round takes a part of the gain. Between lines of
 # Python nothing was left to see of it. In the compiled step it shows, so
-# `kernels/blas.py` does it for few rows. When the ground has changed, measure again.
+# `kernels/blas.py` does it for few rows. When the ground has changed, measure
+# again.
 
 # %%
 da, W4 = np.ascontiguousarray(logits[: B // SHARDS]), blocks(start32)[6]
