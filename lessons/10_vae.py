@@ -449,8 +449,9 @@ print(f"here            loss {loss:.12f} nats, {flat.size} parameters")
 # `numpyvae/model/vae.py`. What was a line of (10.2) is a part there, with a
 # forward and a backward of its own: a *head* gives the numbers $s$ that the
 # posterior is made of, here $(\mu, \ell)$; its *family* makes $z$ of them; a
-# *rate* is the KL. Here are their calls, without the lines in between that
-# repeat an image for its $K$ samples or append a label.
+# *rate* is the KL from that family to the *prior*, a part like the others. Here
+# are their calls, without the lines in between that repeat an image for its $K$
+# samples or append a label.
 
 # %%
 there = """
