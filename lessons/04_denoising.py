@@ -23,8 +23,8 @@ from numpyvae.analysis.pca import principal_axes
 from numpyvae.datasets.corrupt import Corruption
 from numpyvae.pairs.activations import RELU, sigmoid_forward, softplus_forward
 from numpyvae.pairs.dense import dense_backward, dense_backward_weights, dense_forward
-from numpyvae.pairs.optimizers import Adam
 from numpyvae.pairs.reference import reference
+from numpyvae.training.optimizers import Adam
 from numpyvae.training.workers import Workers
 
 rng = np.random.default_rng(4)

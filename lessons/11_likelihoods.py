@@ -25,8 +25,9 @@ from style import ESTIMATE, EXACT, WRONG, sheet, show
 
 from numpyvae import VAE, gradcheck
 from numpyvae.pairs import likelihoods as package
+from numpyvae.pairs.bernoulli import bernoulli_backward, bernoulli_forward
 from numpyvae.pairs.objectives import Elbo
-from numpyvae.pairs.optimizers import Adam
+from numpyvae.training.optimizers import Adam
 
 rng = np.random.default_rng(11)
 data = digits(full_or_fast(20_000, 1_000), 500)
@@ -88,10 +89,10 @@ report = gradcheck(bernoulli, bernoulli_gradient, logits, x, names=["logits", "x
 print(report)
 assert report
 
-nll, p = package.bernoulli_forward(logits, x)
+nll, p = bernoulli_forward(logits, x)
 assert np.allclose(bernoulli(logits, x), nll, rtol=1e-14)
 ours = bernoulli_gradient(np.ones(4), logits, x)
-assert np.allclose(ours, package.bernoulli_backward(np.ones(4), p, x), atol=1e-15)
+assert np.allclose(ours, bernoulli_backward(np.ones(4), p, x), atol=1e-15)
 
 one = logits.reshape(-1, 1)  # a pixel by itself: its two probabilities add up to 1
 total = np.exp(-bernoulli(one, 0 * one)) + np.exp(-bernoulli(one, 0 * one + 1))

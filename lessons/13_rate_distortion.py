@@ -24,8 +24,8 @@ from style import ELBO, ESTIMATE, EXACT, FAINT, KL, RECON, digits_in_rows, sheet
 from numpyvae import VAE, train
 from numpyvae.pairs.kl import full_kl_forward, kl_forward
 from numpyvae.pairs.objectives import Elbo
-from numpyvae.pairs.optimizers import Adam
 from numpyvae.training.evaluate import evaluate
+from numpyvae.training.optimizers import Adam
 from numpyvae.training.workers import Workers
 
 rng = np.random.default_rng(13)

@@ -22,8 +22,8 @@ from style import ELBO, EXACT, FAINT, KL, RECON, sheet, show
 
 from numpyvae import VAE, gradcheck, train
 from numpyvae.pairs.objectives import Elbo, iwae_backward, iwae_forward
-from numpyvae.pairs.optimizers import Adam
 from numpyvae.training.evaluate import evaluate, likelihood
+from numpyvae.training.optimizers import Adam
 from numpyvae.training.workers import Workers
 
 rng = np.random.default_rng(15)

@@ -31,15 +31,16 @@ from numpyvae.kernels.active_pixels import active_pixels, rows_of
 from numpyvae.kernels.backends import Reference, compiled, reference
 from numpyvae.kernels.jit import jit
 from numpyvae.pairs import kl as kls
-from numpyvae.pairs import likelihoods, posteriors
+from numpyvae.pairs import posteriors
 from numpyvae.pairs.activations import RELU
 from numpyvae.pairs.objectives import ELBO
-from numpyvae.pairs.optimizers import Adam, AdamRates
+from numpyvae.pairs.optimizers import AdamRates
 from numpyvae.training.batches import Batches
 from numpyvae.training.fused import kernels as fused_kernels
 from numpyvae.training.fused import parallel
 from numpyvae.training.fused import step as fused
 from numpyvae.training.fused.step import FusedStep
+from numpyvae.training.optimizers import Adam
 from numpyvae.training.process import SWITCH_SECONDS
 from numpyvae.training.workers import Workers, available_cores
 
@@ -294,7 +295,7 @@ assert all(grad.dtype == np.float32 for grad in grads)
 # ## The loss from logits: not faster, but right
 #
 # Count the passes over the $128 \times 784$ logits: the beginner's pair makes
-# 20 (each NumPy operation is one), and that of `pairs/likelihoods.py`, which
+# 20 (each NumPy operation is one), and that of `pairs/bernoulli.py`, which
 # takes the loss from logits by (11.2) and its gradient by (11.3), makes 21.
 # **Prediction:** no gain in speed. It is a rung all the same: at a logit of 100
 # the probability rounds to 1.
@@ -305,7 +306,7 @@ with np.errstate(divide="ignore", invalid="ignore"):
     nll, p = naive.bernoulli_forward(large, ink)
     dlogits = naive.bernoulli_backward(np.ones(1, np.float32), p, ink)
 print(f"at a logit of 100: naive {nll[0]} nats, gradient {dlogits[0, 0]}")
-nll_right, p_right = likelihoods.bernoulli_forward(large, ink)
+nll_right, p_right = reference.bernoulli_forward(large, ink)
 print(f"         from the logit: {nll_right[0]} nats, gradient {p_right[0, 0]}")
 assert not np.isfinite(nll[0]) and np.isnan(dlogits[0, 0])
 assert nll_right[0] == 100 and p_right[0, 0] == 1
@@ -415,7 +416,7 @@ assert abs(nll[0] - 64 * math.log(2)) < 2 * 64 * 2**-24 * 64
 
 losses = race(
     {
-        "loss, NumPy": lambda: likelihoods.bernoulli_forward(logits, x32),
+        "loss, NumPy": lambda: reference.bernoulli_forward(logits, x32),
         "loss, one loop with exp and log1p": lambda: one_loop(logits, p, nll),
         "loss, loop, np.exp, loop of logs": lambda: loop_exp_loop(
             logits, p, nll, finish_with_logs
