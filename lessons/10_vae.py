@@ -450,8 +450,8 @@ print(f"here            loss {loss:.12f} nats, {flat.size} parameters")
 # forward and a backward of its own: a *head* gives the numbers $s$ that the
 # posterior is made of, here $(\mu, \ell)$; its *family* makes $z$ of them; a
 # *rate* is the KL from that family to the *prior*, a part like the others. Here
-# are their calls, without the lines in between that repeat an image for its $K$
-# samples or append a label.
+# are their calls, without the lines that only other models need: for $K$
+# samples of an image, for labels, for a prior that uses the encoder.
 
 # %%
 there = """
