@@ -14,16 +14,18 @@
 # SGD"), note 002 ("how to calculate gradient?"). **Takes** 5 seconds.
 
 # %%
+from math import erf
+
 import numpy as np
 from lesson import digits, full_or_fast
 from style import AE, ESTIMATE, FAINT, INK, WRONG, sheet, show, strips
 
 from numpyvae import gradcheck
 from numpyvae.model.params import Parameters
-from numpyvae.pairs.dense import ACTIVATIONS, activate, activation_slope
+from numpyvae.pairs.activations import IDENTITY, RELU, SIGMOID, SOFTPLUS, TANH
 from numpyvae.pairs.dense import dense_backward as package_dense_backward
 from numpyvae.pairs.dense import dense_forward as package_dense_forward
-from numpyvae.pairs.optimizers import adam_update, sgd_update
+from numpyvae.pairs.optimizers import AdamRates, adam_update, sgd_update
 
 rng = np.random.default_rng(2)
 
@@ -73,9 +75,18 @@ assert np.isclose(((x + w + h) * 3 * (w + h) - u * v) / h, dw, rtol=1e-5)
 # $$y = f(a), \qquad a = xW + b, \tag{2.1}$$
 #
 # with $x$ of shape $(B, N)$, $W$ $(N, M)$, $b$ $(M)$, and the activation $f$
-# applied to each element. Backward begins where forward ended. Element by
-# element $dy_{im} = f'(a_{im})\, da_{im}$; put into $dL = \sum_{im}
-# \bar y_{im}\, dy_{im}$,
+# applied to each element. In the package (2.1) is two pairs of functions: the
+# sums $a = xW + b$ in `pairs/dense.py`, then $y = f(a)$ in
+# `pairs/activations.py`. One reason is that any $f$ can follow any sums, also
+# those of a convolution (lesson 14). The other is that backward needs different
+# things: (2.3) to (2.5) below read $x$ and $W$, whatever $f$ is, while the
+# slope of $f$ is read off $y$ where it can be, and off $a$ where it can't. That
+# of gelu, which is $a$ times the probability that a standard normal number is
+# below $a$, can't: gelu falls before it rises, so two $a$ share one $y$, and
+# the slope is negative at one, positive at the other.
+#
+# Backward begins where forward ended. Element by element $dy_{im} =
+# f'(a_{im})\, da_{im}$; put into $dL = \sum_{im} \bar y_{im}\, dy_{im}$,
 #
 # $$\bar a_{im} = \bar y_{im}\, f'(a_{im}). \tag{2.2}$$
 #
@@ -124,10 +135,15 @@ print(report)
 assert report
 
 dy, y = rng.normal(size=(B, M)), dense_forward(x, W, b)
-assert np.array_equal(y, package_dense_forward(x, W, b, "tanh"))
-package = package_dense_backward(dy, x, y, W, "tanh")
+a = package_dense_forward(x, W, b)  # the first pair's sums
+assert np.array_equal(y, TANH.forward(a))  # the second's activation
+da = TANH.backward(dy, a, y)  # and back, in opposite order
+package = package_dense_backward(da, x, W)
 for ours, theirs in zip(dense_backward(dy, x, W, b), package, strict=True):
     assert np.allclose(ours, theirs, rtol=1e-14)
+
+gelu = [a * (1 + erf(a / np.sqrt(2))) / 2 for a in (-4.0, -0.75, 0.0)]
+assert gelu[0] > gelu[1] < gelu[2]  # it falls, and then it rises
 
 # %% [markdown]
 # A help for life: **a bar has the shape of what it stands over.** From $x$
@@ -272,12 +288,12 @@ for values in zip(a, naive, softplus(a), strict=True):
     print("{:8.0f} {:18.9g} {:12.9g}".format(*values))
 assert np.isinf(naive[-1]) and naive[1] == 0  # 1 + 4e-18 rounds to 1
 assert np.isclose(softplus(a)[1], np.exp(-40), rtol=1e-15)
-assert np.array_equal(sigmoid(a), activate(a, "sigmoid"))
-assert np.array_equal(softplus(a), activate(a, "softplus"))
+assert np.array_equal(sigmoid(a), SIGMOID.forward(a))
+assert np.array_equal(softplus(a), SOFTPLUS.forward(a))
 
 # %% [markdown]
-# All five slopes can be read off the *output*, so backward needs $y$ and can
-# forget $a$:
+# The slopes of these five can be read off the *output*, so backward needs $y$
+# and can forget $a$ (a layer of the package then writes $y$ over it):
 #
 # $$f'(a) = \begin{cases}
 #   1 & \text{identity} \\
@@ -296,20 +312,21 @@ assert np.array_equal(softplus(a), activate(a, "softplus"))
 
 # %%
 slopes = {
-    "identity": np.ones_like,
-    "relu": lambda y: (y > 0).astype(float),
-    "tanh": lambda y: 1 - y**2,
-    "sigmoid": lambda y: y * (1 - y),
-    "softplus": lambda y: 1 - np.exp(-y),
+    IDENTITY: np.ones_like,
+    RELU: lambda y: (y > 0).astype(float),
+    TANH: lambda y: 1 - y**2,
+    SIGMOID: lambda y: y * (1 - y),
+    SOFTPLUS: lambda y: 1 - np.exp(-y),
 }
 a, h = np.linspace(-4, 4, 40), 1e-5  # 40 points: none of them is relu's kink
-for name in ACTIVATIONS:
-    y = activate(a, name)
-    differences = (activate(a + h, name) - activate(a - h, name)) / (2 * h)
-    error = np.abs(slopes[name](y) - differences).max()
-    print(f"{name:9} off the differences by {error:.0e}")
+for f, slope in slopes.items():
+    y, ones = f.forward(a), np.ones_like(a)
+    differences = (f.forward(a + h) - f.forward(a - h)) / (2 * h)
+    error = np.abs(slope(y) - differences).max()
+    print(f"{f.name:9} off the differences by {error:.0e}")
     assert error < 1e-9  # h² / 6 of the third derivative, and 1e-16 / h
-    assert np.allclose(slopes[name](y), activation_slope(y, name), rtol=1e-14)
+    assert not f.reads_input  # y is enough
+    assert np.allclose(slope(y), f.backward(ones, a, y), rtol=1e-14)
 
 # %% [markdown]
 # ## Descent
@@ -385,7 +402,8 @@ package_theta, package_m, package_v = theta.copy(), m.copy(), v.copy()
 for t in range(1, 6):
     shards = rng.normal(size=(2, 10))  # the package adds the gradients of two halves
     theta, m, v = adam(theta, shards.sum(axis=0), m, v, t)
-    adam_update(package_theta, shards, package_m, package_v, t, 1e-3, 0.9, 0.999, 1e-8)
+    rates = AdamRates(t, 1e-3, 0.9, 0.999, 1e-8)
+    adam_update(package_theta, shards, package_m, package_v, rates)
     assert np.allclose(package_theta, theta, rtol=1e-12)
 sgd_update(package_theta, shards, 0.1)
 assert np.allclose(package_theta, theta - 0.1 * shards.sum(axis=0), rtol=1e-12)

@@ -21,8 +21,10 @@ from style import ESTIMATE, EXACT, FAINT, WRONG, sheet, show, strips
 from numpyvae import VAE, gradcheck, train
 from numpyvae.analysis.pca import principal_axes
 from numpyvae.datasets.corrupt import Corruption
-from numpyvae.pairs.dense import activate, dense_backward, dense_forward
-from numpyvae.pairs.optimizers import Adam
+from numpyvae.pairs.activations import RELU, sigmoid_forward, softplus_forward
+from numpyvae.pairs.dense import dense_backward, dense_backward_weights, dense_forward
+from numpyvae.pairs.reference import reference
+from numpyvae.training.optimizers import Adam
 from numpyvae.training.workers import Workers
 
 rng = np.random.default_rng(4)
@@ -91,25 +93,26 @@ for x in (0.0, 0.3, 1.0):
 #
 # ## Write it
 #
-# Four dense layers of lesson 02, one after the other and back.
+# Four dense layers of lesson 02, one after the other and back. The first and the
+# third have a tanh behind them, whose slope is $1 - h^2$ and $1 - g^2$ (2.7).
 
 
 # %%
 def outputs(x, V, a, U, c, A, b, G, d):
     """Encoder: tanh layer V, a, code U, c. Decoder: tanh layer A, b, pixels G, d."""
-    h = dense_forward(x, V, a, "tanh")
-    z = dense_forward(h, U, c, "identity")
-    g = dense_forward(z, A, b, "tanh")
-    return h, z, g, dense_forward(g, G, d, "identity")
+    h = np.tanh(dense_forward(x, V, a))
+    z = dense_forward(h, U, c)
+    g = np.tanh(dense_forward(z, A, b))
+    return h, z, g, dense_forward(g, G, d)
 
 
 def gradients(dout, x, V, a, U, c, A, b, G, d):
     """The same list from right to left."""
-    h, z, g, out = outputs(x, V, a, U, c, A, b, G, d)
-    dg, dG, dd = dense_backward(dout, g, out, G, "identity")
-    dz, dA, db = dense_backward(dg, z, g, A, "tanh")
-    dh, dU, dc = dense_backward(dz, h, z, U, "identity")
-    _, dV, da = dense_backward(dh, x, h, V, "tanh")
+    h, z, g, _ = outputs(x, V, a, U, c, A, b, G, d)
+    dg, dG, dd = dense_backward(dout, g, G)
+    dz, dA, db = dense_backward(dg * (1 - g**2), z, A)
+    dh, dU, dc = dense_backward(dz, h, U)
+    dV, da = dense_backward_weights(dh * (1 - h**2), x)
     return None, dV, da, dU, dc, dA, db, dG, dd
 
 
@@ -123,11 +126,11 @@ def squared_error_gradient(dS, x, *params):
 
 def cross_entropy(x, *params):
     l = outputs(x, *params)[-1]
-    return (activate(l, "softplus") - x * l).sum(axis=1)  # (2.6) keeps it finite
+    return (softplus_forward(l) - x * l).sum(axis=1)  # (2.6) keeps it finite
 
 
 def cross_entropy_gradient(dC, x, *params):
-    p = activate(outputs(x, *params)[-1], "sigmoid")
+    p = sigmoid_forward(outputs(x, *params)[-1])
     return gradients(dC[:, None] * (p - x), x, *params)
 
 
@@ -344,7 +347,8 @@ restored = {}
 for how, level in LEVELS.items():
     model = fit("gaussian", 2 * Z, full_or_fast(5, 2), corrupt=how, level=level)
     eps = np.zeros((len(x_test), 2 * Z), np.float32)  # a point has no noise
-    restored[how] = model.forward(x_test, eps, seen=spoilt[how]).mean
+    forward = model.forward(x_test, eps, seen=spoilt[how])
+    restored[how] = model.likelihood.mean(forward.gs[-1].y)
     before, after = errors(spoilt[how]), errors(restored[how])
     print(f"{how:16} {before.mean():6.1f} -> {after.mean():5.1f} squared greys")
     gain = before - after
@@ -473,17 +477,19 @@ def views(flat):
 
 
 W, b, V, c = views(flat)
-optimizer = Adam(flat, VAE(2, (2,), 1).pairs, 0.02)
+optimizer = Adam(flat, reference, 0.02)
 for _ in range(full_or_fast(1500, 600)):
-    g = dense_forward(noisy, W, b, "relu")
-    h = dense_forward(g, V, c, "identity")
-    dg, dV, dc = dense_backward(2 * (h - clean) / N, g, h, V, "identity")
-    _, dW, db = dense_backward(dg, noisy, g, W, "relu")
+    a = dense_forward(noisy, W, b)
+    g = RELU.forward(a)
+    h = dense_forward(g, V, c)
+    dg, dV, dc = dense_backward(2 * (h - clean) / N, g, V)
+    dW, db = dense_backward_weights(RELU.backward(dg, a, g), noisy)
     optimizer.advance()
     optimizer.update(np.concatenate([d.ravel() for d in (dW, db, dV, dc)])[None])
 
 # %%
-net = dense_forward(dense_forward(grid[:, None], W, b, "relu"), V, c, "identity")[:, 0]
+g = RELU.forward(dense_forward(grid[:, None], W, b))
+net = dense_forward(g, V, c)[:, 0]
 beyond = (density * (net - m) ** 2).sum() * step
 print(f"the network: {beyond / floor:.1%} above the floor; 49/N is {49 / N:.1%}")
 assert beyond < 3 * 49 / N * floor
@@ -565,7 +571,7 @@ upper = np.repeat(np.arange(28) < 14, 28)
 half_train, half_test = (np.where(upper, np.float32(0), x) for x in (x_train, x_test))
 
 model = VAE(784, (256,), 32, posterior="point", seed=4)
-optimizer = Adam(model.params.flat, model.pairs, rate)
+optimizer = Adam(model.params.flat, model.code, rate)
 parts = len(x_train) // batch
 with Workers(1):
     for _ in range(10):

@@ -21,7 +21,7 @@ from style import EXACT, FAINT, WRONG, cloud, sheet, show, strips, thumbnail
 from numpyvae import VAE, train
 from numpyvae.analysis.frechet import AXES, Moments, Ruler
 from numpyvae.analysis.frechet import frechet as their_frechet
-from numpyvae.cli.commands.pictures import Prior
+from numpyvae.cli.commands.pictures import Spread
 
 rng = np.random.default_rng(5)
 
@@ -118,8 +118,8 @@ def log_likelihood(z, mean, covariance):
 z = codes.astype(np.float64)
 factored, full = fit_gaussian(z, full=False), fit_gaussian(z, full=True)
 assert np.allclose(full[1], np.cov(z.T, bias=True), rtol=1e-10)
-their_prior = Prior(z.mean(axis=0), z.std(axis=0))  # what `numpyvae sample` takes
-assert np.allclose(their_prior.deviation**2, np.diag(factored[1]), rtol=1e-10)
+theirs = Spread(z.mean(axis=0), z.std(axis=0))  # as `numpyvae sample` fits it
+assert np.allclose(theirs.deviation**2, np.diag(factored[1]), rtol=1e-10)
 
 # %% [markdown]
 # Is it the maximum? Go a step in any direction, and the likelihood falls, by

@@ -21,7 +21,7 @@ from style import ELBO, EXACT, KL, RECON_TRAIN, sheet, show
 
 from numpyvae import gradcheck
 from numpyvae.checking.derivative import complex_step
-from numpyvae.pairs.gaussian import full_kl_forward
+from numpyvae.pairs.kl import full_kl_forward
 from numpyvae.pairs.likelihoods import gaussian_forward
 
 rng = np.random.default_rng(7)

@@ -18,12 +18,15 @@ from lesson import full_or_fast
 from style import ESTIMATE, EXACT, KL, WRONG, sheet, show
 
 from numpyvae import gradcheck
-from numpyvae.pairs.gaussian import (
+from numpyvae.pairs.kl import (
+    CLOSED,
     full_kl_backward,
     full_kl_forward,
     kl_backward,
     kl_forward,
 )
+from numpyvae.pairs.posteriors import POSTERIORS
+from numpyvae.pairs.priors import StandardNormal
 
 rng = np.random.default_rng(8)
 
@@ -252,6 +255,26 @@ diagonal = np.exp(logvars / 2)[:, :, None] * np.eye(5)
 assert np.allclose(full_kl_forward(mus, diagonal), kl(mus, logvars), rtol=1e-13)
 
 assert gradcheck(full_kl_forward, full_kl_backward, mu, L)
+
+# %% [markdown]
+# That makes two formulas, and there can't be one for everything. The package
+# keeps those it has in a table, `CLOSED` in `pairs/kl.py`, by the kind of
+# posterior and the kind of prior. To $\mathcal N(0, I)$ there is one from every
+# Gaussian posterior: from all that have a variance for each latent, wherever it
+# comes from, it is (8.4), and from the full covariance (8.6). (From a point,
+# the auto-encoder of lesson 04, the table has zero: it costs nothing.) For a
+# pair that is not in the table the KL is estimated at the sample itself (lesson
+# 09).
+
+# %%
+formulas = {
+    name: type(CLOSED[posterior.family, StandardNormal]).__name__
+    for name, posterior in POSTERIORS.items()
+    if (posterior.family, StandardNormal) in CLOSED
+}
+print(formulas)
+assert all(formulas[name] == "DiagonalKL" for name in ("diagonal", "shared", "fixed"))
+assert formulas["full"] == "FullKL" and formulas["point"] == "NoKL"
 
 # %% [markdown]
 # ## Use it: what a nat buys

@@ -21,20 +21,21 @@ import numpy as np
 from style import ELBO, ESTIMATE, EXACT, RECON_TRAIN, WRONG, sheet, show
 
 from numpyvae import gradcheck
-from numpyvae.pairs.gaussian import (
+from numpyvae.model.workspace import Fresh, Workspace
+from numpyvae.pairs.kl import full_kl_backward, full_kl_forward
+from numpyvae.pairs.posteriors import (
+    Full,
     cholesky_backward,
     cholesky_forward,
     correlate_backward,
     correlate_forward,
-    full_kl_backward,
-    full_kl_forward,
     reparameterize_backward,
     reparameterize_forward,
-    sampled_kl_backward,
-    sampled_kl_forward,
     sigma_backward,
     sigma_forward,
 )
+from numpyvae.pairs.priors import standard_normal_backward, standard_normal_forward
+from numpyvae.pairs.reference import reference
 
 rng = np.random.default_rng(9)
 
@@ -423,6 +424,13 @@ for i in range(B):
 # $\bar k = 1$ the mean of what comes out is the gradient of the formula, (8.7):
 # $\mathbb E\, z = \mu$ for $\mu$; for $L$, $\mathbb E\, z_i \varepsilon_j =
 # L_{ij}$, and $-\Lambda$ brings the $-1 / L_{ii}$.
+#
+# The package keeps the two densities apart, constants and all: $\log q(z|x)$ is
+# the posterior's to say (`log_prob` in `pairs/posteriors.py`), $-\log p(z)$ the
+# prior's (`pairs/priors.py`). So any posterior goes with any prior, and the
+# $2\pi$ cancel in the sum. Backward, the prior turns $\bar k$ into $\bar z$, and
+# the posterior takes $\bar z$ and $\bar k$, the bar of its $\log q$; both are
+# (9.11).
 
 
 # %%
@@ -441,12 +449,15 @@ def sampled_kl_gradient(dk, mu, c, eps):
 
 
 assert gradcheck(sampled_kl, sampled_kl_gradient, mu, c, eps)
-logdet = c[:, :Z].sum(axis=1)
-assert np.allclose(
-    sampled_kl_forward(z, eps, logdet), sampled_kl(mu, c, eps), rtol=1e-13
-)
-dz, dlogdet = sampled_kl_backward(np.ones(B), z)
-assert np.array_equal(dz, z) and np.array_equal(dlogdet, -np.ones(B))
+posterior, dk = Full(Z), np.arange(1.0, B + 1)
+work = Workspace({}, {}, Fresh(), reference)  # no parameters, no gradients of any
+code = posterior.forward(np.hstack([mu, c]), eps, work)
+log_q, minus_log_p = posterior.log_prob(code, eps), standard_normal_forward(code.z)
+assert np.allclose(log_q, by_stretch, rtol=1e-13)
+assert np.allclose(log_q + minus_log_p, sampled_kl(mu, c, eps), rtol=1e-12)
+dz = standard_normal_backward(dk, code.z)
+theirs = posterior.backward(dz, dk, code, eps, work)
+assert np.allclose(theirs, np.hstack(sampled_kl_gradient(dk, mu, c, eps)), rtol=1e-12)
 
 draws = rng.normal(size=(count, Z))
 many_mu, many_c = np.repeat(mu[:1], count, axis=0), np.repeat(c[:1], count, axis=0)

@@ -15,6 +15,9 @@
 # auto-encoders"). **Takes** 14 seconds.
 
 # %%
+import inspect
+import re
+
 import numpy as np
 from lesson import digits, full_or_fast
 from style import EXACT, KL, RECON, sheet, show, strips
@@ -440,6 +443,71 @@ for compiled in (False, True):
     print(f"compiled {compiled!s:5}  loss {theirs_loss:.12f}, gradient {error:.0e} off")
     assert abs(theirs_loss / loss - 1) < 1e-12 and error < 1e-12
 print(f"here            loss {loss:.12f} nats, {flat.size} parameters")
+
+# %% [markdown]
+# The package's two lists are `VAE.forward` and `VAE.backward`, in
+# `numpyvae/model/vae.py`. What was a line of (10.2) is a part there, with a
+# forward and a backward of its own: a *head* gives the numbers $s$ that the
+# posterior is made of, here $(\mu, \ell)$; its *family* makes $z$ of them; a
+# *rate* is the KL from that family to the *prior*, a part like the others. Here
+# are their calls, without the lines that only other models need: for $K$
+# samples of an image, for labels, for a prior that uses the encoder.
+
+# %%
+there = """
+    hs = self.encoder.forward(seen, work)
+    s = self.head.forward(h, work.params)
+    code = self.family.forward(s, eps[:, :Z], work)
+    rate, kept_kl = self.rates[objective.kl].forward(code, eps, work)
+    gs = self.decoder.forward(z, work)
+    recon, kept_x = self.likelihood.forward(gs[-1].y, target, work)
+    loss, shares = objective.forward(recon.reshape(-1, K), kl.reshape(-1, K))
+"""
+back = """
+    drecon, dkl = objective.backward(dloss, shares)
+    dout = self.likelihood.backward(drecon, gs[-1].y, kept_x, target, work)
+    dz = self.decoder.backward(dout, gs, work)[:, :Z]
+    rate = self.rates[objective.kl].backward(dkl, code, kept_kl, eps, work)
+    ds = self.family.backward(dz + rate.dz, rate.dlog, code, eps[:, :Z], work)
+    ds = ds + rate.ds  # mu and logvar: through z, and through the KL
+    dh = self.head.backward(ds, work.grads)
+    self.encoder.backward(dh, hs, work)
+"""
+
+called = {}
+for name, quotation in (("forward", there), ("backward", back)):
+    source = inspect.getsource(getattr(VAE, name))
+    places = [source.index(line) for line in quotation.split("\n") if line]
+    assert places == sorted(places)  # it is quoted rightly, and in order
+    called[name] = re.findall(rf"(\w+)(?:\[.*\])?\.{name}\(", source)
+print(" → ".join(called["forward"]))
+assert called["forward"] == called["backward"][::-1]
+
+# %% [markdown]
+# The two gradients of (10.4) meet in `ds = ds + rate.ds`: what has come through
+# $z$, and what comes through the KL. That is so where the KL has a formula.
+# Where it is taken at the sample (lesson 09), it depends on $z$, and so
+# `rate.dz` meets the decoder's $\bar z$ one line earlier, and `rate.ds` is zero.
+#
+# `forward` returns all of it, and `work` says what to compute with: parameters,
+# gradients, arrays, and reference or compiled code. A network leaves a *trace*
+# of each layer, its $x$, $a$ and $y$ (2.1). So `hs[-1].y` is $(\mu, \ell)$,
+# `gs[-1].y` the logits.
+
+# %%
+work = model.workspace()
+seen = model.forward(x, eps, work=work)
+mu, logvar, z, logits = kept[1], kept[2], kept[4], kept[6]
+assert np.allclose(seen.hs[-1].y, np.hstack([mu, logvar]), rtol=1e-12, atol=1e-14)
+assert np.allclose(seen.gs[-1].y, logits, rtol=1e-12, atol=1e-13)
+
+dkl = np.full(B, 1 / B)
+rate = model.rates["closed"].backward(dkl, seen.code, seen.kept_kl, eps, work)
+of_kl = np.hstack([mu, np.expm1(logvar) / 2]) / B  # of (10.4), the KL's
+assert np.allclose(rate.ds, of_kl, rtol=1e-12, atol=1e-14) and rate.dz == 0
+_, kept_kl = model.rates["sampled"].forward(seen.code, eps, work)
+rate = model.rates["sampled"].backward(dkl, seen.code, kept_kl, eps, work)
+assert np.allclose(rate.dz, z / B, rtol=1e-12, atol=1e-14) and rate.ds == 0
 
 # %% [markdown]
 # ## Train it

@@ -25,8 +25,9 @@ from style import ESTIMATE, EXACT, WRONG, sheet, show
 
 from numpyvae import VAE, gradcheck
 from numpyvae.pairs import likelihoods as package
+from numpyvae.pairs.bernoulli import bernoulli_backward, bernoulli_forward
 from numpyvae.pairs.objectives import Elbo
-from numpyvae.pairs.optimizers import Adam
+from numpyvae.training.optimizers import Adam
 
 rng = np.random.default_rng(11)
 data = digits(full_or_fast(20_000, 1_000), 500)
@@ -88,10 +89,10 @@ report = gradcheck(bernoulli, bernoulli_gradient, logits, x, names=["logits", "x
 print(report)
 assert report
 
-nll, p = package.bernoulli_forward(logits, x)
+nll, p = bernoulli_forward(logits, x)
 assert np.allclose(bernoulli(logits, x), nll, rtol=1e-14)
 ours = bernoulli_gradient(np.ones(4), logits, x)
-assert np.allclose(ours, package.bernoulli_backward(np.ones(4), p, x), atol=1e-15)
+assert np.allclose(ours, bernoulli_backward(np.ones(4), p, x), atol=1e-15)
 
 one = logits.reshape(-1, 1)  # a pixel by itself: its two probabilities add up to 1
 total = np.exp(-bernoulli(one, 0 * one)) + np.exp(-bernoulli(one, 0 * one + 1))
@@ -302,14 +303,15 @@ def fit(likelihood, steps, watch, lr=4e-3):
     """Train a VAE of grey images; what `watch` saw at every step."""
     H, B = full_or_fast(128, 16), full_or_fast(64, 16)
     model = VAE(data.pixels, (H,), 10, likelihood=likelihood, seed=11)
-    adam, seen = Adam(model.params.flat, model.pairs, lr), []
-    grads = model.params.like(np.empty_like(model.params.flat))
+    adam, seen = Adam(model.params.flat, model.code, lr), []
+    grads = model.params.unwritten()
+    work = model.workspace(grads)
     noise = np.random.default_rng(11)
     for _ in range(steps):
         x = images[noise.integers(0, len(images), B)]
         eps = noise.standard_normal((B, 10), np.float32)
-        forward = model.forward(x, eps)
-        model.backward(eps, forward, grads)
+        forward = model.forward(x, eps, work=work)
+        model.backward(eps, forward, work)
         seen.append(watch(model, x, forward))
         adam.advance()
         adam.update(grads.flat[None])
@@ -318,7 +320,8 @@ def fit(likelihood, steps, watch, lr=4e-3):
 
 def nats(model, x, forward):
     """-log p(x|z) per image: of the constant pixels, of all others."""
-    mean, logvar = forward.gs[-1][:, ::2], forward.gs[-1][:, 1::2]
+    out = forward.gs[-1].y
+    mean, logvar = out[:, ::2], out[:, 1::2]
     terms = (x - mean) ** 2 * np.exp(-logvar) + logvar + np.log(2 * np.pi)
     return terms[:, constant].mean() / 2, terms[:, ~constant].mean() / 2
 
@@ -409,8 +412,9 @@ for other in (best - 0.1, best + 0.1):
 # %%
 def spread(model, x, forward):
     """Sigma, the root of the mean squared residual of the batch, and the KL."""
-    logvar = model.likelihood.logvar(model.params, model.dtype)[0]
-    residual = np.sqrt(((x - forward.mean) ** 2).mean())
+    logvar = model.params.get("likelihood.logvar", np.zeros(1))[0]  # or sigma = 1
+    mean = model.likelihood.mean(forward.gs[-1].y)
+    residual = np.sqrt(((x - mean) ** 2).mean())
     return np.exp(logvar / 2), residual, forward.kl.mean()
 
 

@@ -451,11 +451,11 @@ def train_classifier(x, labels, decay, steps):
     rate = 1 / (s**2 / (2 * len(x)) + decay)  # (12.12)
     losses = []
     for _ in range(steps):
-        logits = dense_forward(x, W, b, "identity")
+        logits = dense_forward(x, W, b)
         R, _ = softmax(logits, labels)
         losses.append(R.mean() + decay / 2 * (W**2).sum())
         dlogits = softmax_gradient(np.full(len(x), 1 / len(x)), logits, labels)
-        dW, db = dense_backward_weights(dlogits, x, logits, "identity")
+        dW, db = dense_backward_weights(dlogits, x)
         W, b = W - rate * (dW + decay * W), b - rate * db
     return W, b, losses
 

@@ -22,10 +22,10 @@ from lesson import digits, full_or_fast
 from style import ELBO, ESTIMATE, EXACT, FAINT, KL, RECON, digits_in_rows, sheet, show
 
 from numpyvae import VAE, train
-from numpyvae.pairs.gaussian import full_kl_forward, kl_forward
+from numpyvae.pairs.kl import full_kl_forward, kl_forward
 from numpyvae.pairs.objectives import Elbo
-from numpyvae.pairs.optimizers import Adam
 from numpyvae.training.evaluate import evaluate
+from numpyvae.training.optimizers import Adam
 from numpyvae.training.workers import Workers
 
 rng = np.random.default_rng(13)
@@ -233,12 +233,13 @@ def descend(beta, steps=1500):
         seed=1, dtype=float, compiled=False,
     )  # fmt: skip
     objective = Elbo(beta, len(points))
-    grads = model.params.like(np.zeros_like(model.params.flat))
-    adam = Adam(model.params.flat, model.pairs)
+    grads = model.params.unwritten()
+    work = model.workspace(grads)
+    adam = Adam(model.params.flat, model.code)
     for t in range(steps):
         adam.lr = 0.2 * 0.001 ** (t / steps)
-        forward = model.forward(x, eps, objective=objective)
-        model.backward(eps, forward, grads, objective)
+        forward = model.forward(x, eps, objective, work)
+        model.backward(eps, forward, work, objective)
         adam.advance()
         adam.update(grads.flat[None])
     return forward
@@ -248,7 +249,7 @@ found = {}
 print("beta   latents: rate in nats, descended | by (13.9)")
 for beta in (0.7, 1.0, 3.0, 6.0, 12.0)[:: full_or_fast(1, 4)]:
     forward = descend(beta)
-    mu, logvar = forward.code.mu, forward.code.spread
+    mu, logvar = np.split(forward.code.s, 2, axis=1)
     each = np.sort((mu**2 + np.expm1(logvar) - logvar).mean(axis=0) / 2)[::-1]
     rates, distortion = best(beta, eigenvalues, Z)
     found[beta] = each, forward.recon.mean()

@@ -20,8 +20,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from style import ESTIMATE, FAINT, sheet, show, strips
 
 from numpyvae import VAE, gradcheck, train
-from numpyvae.model.workspace import fresh
 from numpyvae.pairs import conv
+from numpyvae.pairs.activations import TANH
 
 rng = np.random.default_rng(14)
 
@@ -347,11 +347,15 @@ report = gradcheck(layer, layer_backward, x, W, b, s, p, names=[*"xWbsp"])
 print(report)
 assert report
 
-y = conv.conv_forward(x, W, b, "tanh", s, p)
+window = conv.Window(stride=s, padding=p)
+a = conv.conv_forward(x, W, b, window)  # the sums; the activation is a pair of its own
+y = TANH.forward(a)
+assert np.allclose(layer(x, W, b, s, p), y, rtol=1e-13, atol=1e-13)
 dy = rng.normal(size=y.shape)
+da = TANH.backward(dy, a, y)
 for ours, theirs in zip(
     layer_backward(dy, x, W, b, s, p),
-    conv.conv_backward(dy, x, y, W, "tanh", s, p),
+    conv.conv_backward(da, x, W, window),
     strict=True,
 ):
     assert np.allclose(ours, theirs, rtol=1e-13, atol=1e-13)
@@ -419,12 +423,13 @@ for o in (0, 1):
     report = gradcheck(up, up_backward, small, W, b_up, s, p, o, names=[*"xWbspo"])
     print(report)
     assert report
-    y = conv.conv_transpose_forward(small, W, b_up, "tanh", s, p, o)
+    a = conv.conv_transpose_forward(small, W, b_up, window, o)
+    y = TANH.forward(a)
     assert np.allclose(up(small, W, b_up, s, p, o), y, rtol=1e-13, atol=1e-13)
     dy = rng.normal(size=y.shape)
     for ours, theirs in zip(
         up_backward(dy, small, W, b_up, s, p, o),
-        conv.conv_transpose_backward(dy, small, y, W, "tanh", s, p),
+        conv.conv_transpose_backward(TANH.backward(dy, a, y), small, W, window),
         strict=True,
     ):
         assert np.allclose(ours, theirs, rtol=1e-13, atol=1e-13)
@@ -685,7 +690,7 @@ show(
 # %%
 model = models["convolutional"]
 digit = model.as_input(data.test_images[:1].reshape(1, 784) // 128, binary=True)
-seen = model.encoder.forward(digit, model.params, model.pairs, fresh)[1]
+seen = model.encoder.forward(digit, model.workspace())[0].y  # of the first layer
 seen = seen.reshape(14, 14, 8).transpose(2, 0, 1)
 W1, b1 = model.params["encoder.0.W"], model.params["encoder.0.b"]
 by_hand = layer(digit.reshape(1, 28, 28, 1), W1, b1, 2, 1)[0].transpose(2, 0, 1)

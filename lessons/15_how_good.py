@@ -22,8 +22,8 @@ from style import ELBO, EXACT, FAINT, KL, RECON, sheet, show
 
 from numpyvae import VAE, gradcheck, train
 from numpyvae.pairs.objectives import Elbo, iwae_backward, iwae_forward
-from numpyvae.pairs.optimizers import Adam
 from numpyvae.training.evaluate import evaluate, likelihood
+from numpyvae.training.optimizers import Adam
 from numpyvae.training.workers import Workers
 
 rng = np.random.default_rng(15)
@@ -439,12 +439,13 @@ def fit(posterior, steps=700):
         seed=3, dtype=float, compiled=False,
     )  # fmt: skip
     model.params["decoder.0.W"][...], model.params["decoder.0.b"][...] = W, 0
-    grads = model.params.like(np.zeros_like(model.params.flat))
-    adam = Adam(model.params.flat, model.pairs)
+    grads = model.params.unwritten()
+    work = model.workspace(grads)
+    adam = Adam(model.params.flat, model.code)
     for t in range(steps):
         adam.lr = 0.2 * 0.01 ** (t / steps)
-        forward = model.forward(images, eps, objective=objective)
-        model.backward(eps, forward, grads, objective)
+        forward = model.forward(images, eps, objective, work)
+        model.backward(eps, forward, work, objective)
         grads["decoder.0.W"][...], grads["decoder.0.b"][...] = 0, 0
         adam.advance()
         adam.update(grads.flat[None])  # Adam leaves alone what has no gradient

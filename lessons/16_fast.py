@@ -17,7 +17,6 @@
 import math
 import sys
 from time import perf_counter, sleep
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numba
@@ -27,19 +26,21 @@ from style import ESTIMATE, EXACT, WRONG, sheet, show
 from threadpoolctl import ThreadpoolController
 
 from numpyvae import VAE
-from numpyvae.datasets.binarize import Batches, binarize
-from numpyvae.kernels import dense as kernels
+from numpyvae.datasets.binarize import binarize
 from numpyvae.kernels.active_pixels import active_pixels, rows_of
+from numpyvae.kernels.backends import Reference, compiled, reference
 from numpyvae.kernels.jit import jit
-from numpyvae.pairs import dense as ops
-from numpyvae.pairs import gaussian, likelihoods
-from numpyvae.pairs import optimizers as optim
+from numpyvae.pairs import kl as kls
+from numpyvae.pairs import posteriors
+from numpyvae.pairs.activations import RELU
 from numpyvae.pairs.objectives import ELBO
-from numpyvae.pairs.optimizers import Adam
+from numpyvae.pairs.optimizers import AdamRates
+from numpyvae.training.batches import Batches
 from numpyvae.training.fused import kernels as fused_kernels
 from numpyvae.training.fused import parallel
 from numpyvae.training.fused import step as fused
 from numpyvae.training.fused.step import FusedStep
+from numpyvae.training.optimizers import Adam
 from numpyvae.training.process import SWITCH_SECONDS
 from numpyvae.training.workers import Workers, available_cores
 
@@ -160,71 +161,68 @@ if cores > 1 and peak < 1.5 * peak1:
 # ## The first rung: a step in plain NumPy
 #
 # Here is the whole step, every line a pair that an earlier lesson derived. It
-# takes its functions from `f` and its arrays from `room`, so that the rungs can
-# exchange both; this first time, `room` has nothing, and each function makes
-# new arrays.
+# takes its functions from `code`, as the package does, and its arrays from
+# `room`, so that the rungs can exchange both; this first time, `room` has
+# nothing, and each function makes new arrays.
 
 
 # %%
-def loss_and_gradient(f, params, x, eps, room, dtype, batch=B):
+def loss_and_gradient(code, params, x, eps, room, dtype, batch=B):
     """The mean loss of a VAE, in nats, and the gradients of its eight blocks."""
     W1, b1, W2, b2, W3, b3, W4, b4 = params
-    h = f.dense_forward(x, W1, b1, "relu", out=room("h"))
-    code = f.dense_forward(h, W2, b2, "identity", out=room("code"))
-    mu, logvar = code[:, :20], code[:, 20:]
-    sigma = gaussian.sigma_forward(logvar)
-    z = gaussian.reparameterize_forward(mu, sigma, eps)
-    kl = gaussian.kl_forward(mu, logvar)
-    g = f.dense_forward(z, W3, b3, "relu", out=room("g"))
-    logits = f.dense_forward(g, W4, b4, "identity", out=room("logits"))
-    nll, p = f.bernoulli_forward(logits, x, out=room("nll", "p"))
+    a = code.dense_forward(x, W1, b1, out=room("h"))
+    h = code.activation_forward(RELU, a, a)
+    s = code.dense_forward(h, W2, b2, out=room("s"))
+    mu, logvar = s[:, :20], s[:, 20:]
+    sigma = posteriors.sigma_forward(logvar)
+    z = posteriors.reparameterize_forward(mu, sigma, eps)
+    kl = kls.kl_forward(mu, logvar)
+    a = code.dense_forward(z, W3, b3, out=room("g"))
+    g = code.activation_forward(RELU, a, a)
+    logits = code.dense_forward(g, W4, b4, out=room("logits"))
+    nll, p = code.bernoulli_forward(logits, x, out=room("nll", "p"))
 
     d = np.full(len(eps), 1 / batch, dtype)
-    dlogits = f.bernoulli_backward(d, p, x, out=room("dlogits"))
-    dg, dW4, db4 = f.dense_backward(
-        dlogits, g, logits, W4, "identity", out=room("dg", "dW4", "db4")
-    )
-    dz, dW3, db3 = f.dense_backward(dg, z, g, W3, "relu", out=room("dz", "dW3", "db3"))
-    dmu, dsigma = gaussian.reparameterize_backward(dz, eps)
-    dmu_kl, dlogvar_kl = gaussian.kl_backward(d, mu, logvar)
-    dlogvar = gaussian.sigma_backward(dsigma, sigma) + dlogvar_kl
-    dcode = np.hstack([dmu + dmu_kl, dlogvar])
-    dh, dW2, db2 = f.dense_backward(
-        dcode, h, code, W2, "identity", out=room("dh", "dW2", "db2")
-    )
-    dW1, db1 = f.dense_backward_weights(dh, x, h, "relu", out=room("dW1", "db1"))
+    dlogits = code.bernoulli_backward(d, p, x, out=room("dlogits"))
+    dg, dW4, db4 = code.dense_backward(dlogits, g, W4, out=room("dg", "dW4", "db4"))
+    da = code.activation_backward(RELU, dg, None, g)  # relu reads y alone
+    dz, dW3, db3 = code.dense_backward(da, z, W3, out=room("dz", "dW3", "db3"))
+    dmu, dsigma = posteriors.reparameterize_backward(dz, eps)
+    dmu_kl, dlogvar_kl = kls.kl_backward(d, mu, logvar)
+    dlogvar = posteriors.sigma_backward(dsigma, sigma) + dlogvar_kl
+    ds = np.hstack([dmu + dmu_kl, dlogvar])
+    dh, dW2, db2 = code.dense_backward(ds, h, W2, out=room("dh", "dW2", "db2"))
+    da = code.activation_backward(RELU, dh, None, h)
+    dW1, db1 = code.dense_backward_weights(da, x, out=room("dW1", "db1"))
     loss = float(nll.sum() + kl.sum()) / batch
     return loss, [dW1, db1, dW2, db2, dW3, db3, dW4, db4]
 
 
 # %% [markdown]
-# The loss is written as a beginner would: probabilities, their logarithms, and
-# the chain rule through both. Adam goes block by block (2.9 to 2.11).
+# The functions are those of `pairs/`, in NumPy; the loss alone is written as a
+# beginner would: probabilities, their logarithms, and the chain rule through
+# both. Adam goes block by block (2.9 to 2.11).
 
 
 # %%
-def naive_bernoulli_forward(logits, x):
-    p = 1 / (1 + np.exp(-logits))
-    return -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1), p
+class NewArrays(Reference):
+    """The NumPy pairs, whose activations too make new arrays."""
+
+    def activation_forward(self, f, a, out):
+        return f.forward(a)
 
 
-def naive_bernoulli_backward(dnll, p, x):
-    dp = dnll[:, None] * (p - x) / (p * (1 - p))
-    return dp * p * (1 - p)
+class Naive(NewArrays):
+    def bernoulli_forward(self, logits, x, out=None):
+        p = 1 / (1 + np.exp(-logits))
+        return -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1), p
+
+    def bernoulli_backward(self, dnll, p, x, out=None):
+        dp = dnll[:, None] * (p - x) / (p * (1 - p))
+        return dp * p * (1 - p)
 
 
-def new_arrays(function):
-    """A function that ignores where its results should go."""
-    return lambda *args, out: function(*args)
-
-
-naive = SimpleNamespace(
-    dense_forward=new_arrays(ops.dense_forward),
-    dense_backward=new_arrays(ops.dense_backward),
-    dense_backward_weights=new_arrays(ops.dense_backward_weights),
-    bernoulli_forward=new_arrays(naive_bernoulli_forward),
-    bernoulli_backward=new_arrays(naive_bernoulli_backward),
-)
+naive, from_logits = Naive(), NewArrays()
 
 
 def nothing(*names):
@@ -297,25 +295,21 @@ assert all(grad.dtype == np.float32 for grad in grads)
 # ## The loss from logits: not faster, but right
 #
 # Count the passes over the $128 \times 784$ logits: the beginner's pair makes
-# 21 (each NumPy operation is one), and so does `pairs/likelihoods.py`, which
-# takes the loss from logits by (11.2) and its gradient by (11.3).
+# 20 (each NumPy operation is one), and that of `pairs/bernoulli.py`, which
+# takes the loss from logits by (11.2) and its gradient by (11.3), makes 21.
 # **Prediction:** no gain in speed. It is a rung all the same: at a logit of 100
 # the probability rounds to 1.
 
 # %%
 large, ink = np.full((1, 1), 100.0, np.float32), np.zeros((1, 1), np.float32)
 with np.errstate(divide="ignore", invalid="ignore"):
-    nll, p = naive_bernoulli_forward(large, ink)
-    dlogits = naive_bernoulli_backward(np.ones(1, np.float32), p, ink)
+    nll, p = naive.bernoulli_forward(large, ink)
+    dlogits = naive.bernoulli_backward(np.ones(1, np.float32), p, ink)
 print(f"at a logit of 100: naive {nll[0]} nats, gradient {dlogits[0, 0]}")
-nll_right, p_right = likelihoods.bernoulli_forward(large, ink)
+nll_right, p_right = reference.bernoulli_forward(large, ink)
 print(f"         from the logit: {nll_right[0]} nats, gradient {p_right[0, 0]}")
 assert not np.isfinite(nll[0]) and np.isnan(dlogits[0, 0])
 assert nll_right[0] == 100 and p_right[0, 0] == 1
-
-from_logits = SimpleNamespace(**vars(naive))
-from_logits.bernoulli_forward = new_arrays(likelihoods.bernoulli_forward)
-from_logits.bernoulli_backward = new_arrays(likelihoods.bernoulli_backward)
 
 # %% [markdown]
 # ## Fewer passes: where the exp stands
@@ -422,7 +416,7 @@ assert abs(nll[0] - 64 * math.log(2)) < 2 * 64 * 2**-24 * 64
 
 losses = race(
     {
-        "loss, NumPy": lambda: likelihoods.bernoulli_forward(logits, x32),
+        "loss, NumPy": lambda: reference.bernoulli_forward(logits, x32),
         "loss, one loop with exp and log1p": lambda: one_loop(logits, p, nll),
         "loss, loop, np.exp, loop of logs": lambda: loop_exp_loop(
             logits, p, nll, finish_with_logs
@@ -499,9 +493,9 @@ for name in ("NumPy", "python", "numpy", "package"):
     params, m, v = states[name] = adam_state()
     for t in (1, 2, 3):
         if name == "NumPy":
-            optim.adam_update(params, grad32[None], m, v, t, **HYPER)
+            reference.adam_update(params, grad32[None], m, v, AdamRates(t, **HYPER))
         elif name == "package":
-            kernels.adam_update(params, grad32[None], m, v, t, *HYPER.values())
+            compiled.adam_update(params, grad32[None], m, v, AdamRates(t, **HYPER))
         else:
             loop = adam_python if name == "python" else adam_numpy
             loop(params, grad32, m, v, *scales(t))
@@ -512,8 +506,8 @@ for name in ("python", "numpy", "package"):
 params, m, v = adam_state()
 adams = race(
     {
-        "Adam, NumPy": lambda: optim.adam_update(
-            params, grad32[None], m, v, 9, **HYPER
+        "Adam, NumPy": lambda: reference.adam_update(
+            params, grad32[None], m, v, AdamRates(9, **HYPER)
         ),
         "Adam, error model python": lambda: adam_python(
             params, grad32, m, v, *scales(9)
@@ -546,8 +540,10 @@ touch = race(
 tell(touch)
 per_byte = max(0, touch["write to a new array"][0] - touch["write to a kept array"][0])
 per_byte /= 4 * P
-# New in a step: gradients; three arrays for each forward layer, four backward.
-fresh_bytes = 4 * (P + B * sum(3 * M + 3 * M + N for N, M in widths))
+# New in a step: gradients; of each layer x W, the sums and (but for the first) dx;
+# two relus, p, and dlogits.
+layers_new = sum(2 * M for _, M in widths) + sum(N for N, _ in widths[1:])
+fresh_bytes = 4 * (P + B * (layers_new + 2 * 400 + 2 * 784))
 print(f"{fresh_bytes / 1e6:.1f} MB are new in each step: "
       f"{fresh_bytes * per_byte:.2f} ms predicted")  # fmt: skip
 
@@ -561,7 +557,7 @@ def shelf(grad, batch):
     """Arrays made once: a room that hands them out by name."""
     names = ("dW1", "db1", "dW2", "db2", "dW3", "db3", "dW4", "db4")
     arrays = dict(zip(names, blocks(grad), strict=True))
-    sizes = {"h": 400, "code": 40, "g": 400, "logits": 784, "p": 784}
+    sizes = {"h": 400, "s": 40, "g": 400, "logits": 784, "p": 784}
     sizes |= {"dlogits": 784, "dg": 400, "dz": 20, "dh": 400}
     for name, width in sizes.items():
         arrays[name] = np.empty((batch, width), np.float32)
@@ -606,9 +602,8 @@ def sharded_step(workers, shards_of):
 
     def update(s):
         part = parts[s]
-        kernels.adam_update(
-            flat[part], grads[:, part], m[part], v[part], t, *HYPER.values()
-        )
+        rates = AdamRates(t, **HYPER)
+        compiled.adam_update(flat[part], grads[:, part], m[part], v[part], rates)
 
     def step():
         nonlocal t
@@ -631,7 +626,7 @@ def in_python(x):
         def differentiate(s):
             noise = eps32[halves[s]]
             return loss_and_gradient(
-                kernels, views, xs[s], noise, rooms[s], np.float32
+                compiled, views, xs[s], noise, rooms[s], np.float32
             )[0]
 
         return differentiate
@@ -682,12 +677,12 @@ summed = np.empty((B, 400), np.float32)
 sum_rows(W1, listed.columns, listed.starts, summed)
 assert np.allclose(summed, x32 @ W1, atol=1e-5)
 
-full, of_list = kernels.bernoulli_forward(logits, x32)[0], softplus.copy()
+full, of_list = compiled.bernoulli_forward(logits, x32)[0], softplus.copy()
 for i in range(B):
     mine = slice(listed.starts[i], listed.starts[i + 1])
     of_list[i] -= logits[i, listed.columns[mine]].sum()
 assert np.allclose(full, of_list, rtol=1e-5)
-assert np.allclose(kernels.bernoulli_forward(logits, listed)[0], of_list, rtol=1e-5)
+assert np.allclose(compiled.bernoulli_forward(logits, listed)[0], of_list, rtol=1e-5)
 
 # %% [markdown]
 # That is one operation for each active pixel and output where the product had
@@ -703,14 +698,14 @@ dense_flop, row_bytes = 2 * B * 784 * 400, 4 * 400 * len(listed.columns)
 b1 = np.zeros(400, np.float32)
 firsts = race(
     {
-        "first layer, dense product": lambda: kernels.dense_forward(
-            x32, W1, b1, "identity", out=summed
+        "first layer, dense product": lambda: compiled.dense_forward(
+            x32, W1, b1, out=summed
         ),
         "first layer, sums of rows": lambda: sum_rows(
             W1, listed.columns, listed.starts, summed
         ),
-        "first layer, the package's sums": lambda: kernels.dense_forward(
-            listed, W1, b1, "identity", out=summed
+        "first layer, the package's sums": lambda: compiled.dense_forward(
+            listed, W1, b1, out=summed
         ),
     }
 )
@@ -894,7 +889,7 @@ def compiled_step(workers):
     """A function that makes a step; and the gradient (P,), the first time."""
     model, images = VAE(seed=16), 255 * bits.reshape(B, 28, 28)
     model.params.flat[...] = start32
-    adam = Adam(model.params.flat, model.pairs, **HYPER)
+    adam = Adam(model.params.flat, model.code, **HYPER)
     batches, rngs = Batches(images, "threshold", rng), rng.spawn(SHARDS)
     whole = FusedStep(model, batches, adam, rngs, B, workers)
     whole.draw(np.arange(B))
@@ -908,7 +903,7 @@ def compiled_step(workers):
 
 
 usual = VAE()
-fusible = fused.fits(usual, ELBO, Adam(usual.params.flat, usual.pairs))
+fusible = fused.fits(usual, ELBO, Adam(usual.params.flat, usual.code))
 if not fusible:
     print("NumPy's BLAS is not OpenBLAS: the last rung is left out")
 
@@ -917,7 +912,7 @@ small = [np.ones(size, np.float32) for N, M in small_widths for size in ((N, M),
 one_pixel = active_pixels(np.ones((2, 1), np.uint8))
 lines = {
     "the Python of a shard": lambda: loss_and_gradient(
-        kernels, small, one_pixel, eps32[:2], nothing, np.float32
+        compiled, small, one_pixel, eps32[:2], nothing, np.float32
     )
 }
 if fusible:
@@ -939,7 +934,7 @@ tell(lines)
 
 
 # %%
-def step_of(f, dtype, adam, room=nothing, flat_adam=False):
+def step_of(code, dtype, adam, room=nothing, flat_adam=False):
     """A function that makes a whole step on one core's Python thread."""
     flat, m, v = adam_state(dtype)
     views, ms, vs = blocks(flat), blocks(m), blocks(v)
@@ -951,32 +946,33 @@ def step_of(f, dtype, adam, room=nothing, flat_adam=False):
     def step():
         nonlocal t
         t += 1
-        loss, grads = loss_and_gradient(f, views, x, noise, room, dtype)
+        loss, grads = loss_and_gradient(code, views, x, noise, room, dtype)
+        rates = AdamRates(t, **HYPER)
         kept = flatten(grads) if t == 1 else None
         if flat_adam:
-            adam(flat, gradient[None], m, v, t, *HYPER.values())
+            adam(flat, gradient[None], m, v, rates)
         else:
             for block in zip(views, grads, ms, vs, strict=True):
                 p_, g_, m_, v_ = (a.reshape(-1) for a in block)
-                adam(p_, g_[None], m_, v_, t, *HYPER.values())
+                adam(p_, g_[None], m_, v_, rates)
         return loss, kept
 
     return step
 
 
 HYPER["lr"] = 1e-6
-loops = SimpleNamespace(**vars(from_logits))
-loops.bernoulli_forward = kernels.bernoulli_forward
-loops.bernoulli_backward = kernels.bernoulli_backward
+loops = NewArrays()
+loops.bernoulli_forward = compiled.bernoulli_forward
+loops.bernoulli_backward = compiled.bernoulli_backward
 
 rungs = {
-    "plain NumPy": step_of(naive, np.float64, optim.adam_update),
-    "float32": step_of(naive, np.float32, optim.adam_update),
-    "loss from logits": step_of(from_logits, np.float32, optim.adam_update),
-    "loop, exp, loop": step_of(loops, np.float32, optim.adam_update),
-    "Adam in one loop": step_of(loops, np.float32, kernels.adam_update),
+    "plain NumPy": step_of(naive, np.float64, reference.adam_update),
+    "float32": step_of(naive, np.float32, reference.adam_update),
+    "loss from logits": step_of(from_logits, np.float32, reference.adam_update),
+    "loop, exp, loop": step_of(loops, np.float32, reference.adam_update),
+    "Adam in one loop": step_of(loops, np.float32, compiled.adam_update),
     "arrays that stay": step_of(
-        kernels, np.float32, kernels.adam_update, flat_adam=True
+        compiled, np.float32, compiled.adam_update, flat_adam=True
     ),
 }
 allowed = dict.fromkeys(rungs, SINGLE) | {"plain NumPy": 1e-13}
@@ -998,7 +994,7 @@ with Workers(1) as alone, Workers(cores) as workers:
         loss, gradient = step()
         assert max(errors(loss, [gradient])) < SINGLE, name
     others = {
-        "one core": step_of(kernels, np.float32, kernels.adam_update, flat_adam=True),
+        "one core": step_of(compiled, np.float32, compiled.adam_update, flat_adam=True),
         "shards in turn": sharded_step(alone, dense),
         "meeting": lambda: workers.map(int, SHARDS),
     }
@@ -1113,12 +1109,12 @@ show(
 # the learning rate of $10^{-3}$, if it is taken first, gets there at step 655
 # already. The second moment, which keeps 0.999, needs a hundred times as many.)
 #
-# The cure is a comparison that vectorizes: `kernels.adam_update` takes a moment
-# for 0 as soon as its product with the learning rate is below $2^{-126}$. No
-# weight can tell. Even where $v = 0$ it would move a weight by no more than
-# $10^{-38} / 10^{-8} = 10^{-30}$, and the last digit of a weight of 0.01 is
-# worth $10^{-9}$. Below, the loop from above keeps them.
-# (The package's is slower at first, as it also adds the shards' gradients.)
+# The cure is a comparison that vectorizes: the compiled `adam_update` takes a
+# moment for 0 as soon as its product with the learning rate is below
+# $2^{-126}$. No weight can tell. Even where $v = 0$ it would move a weight by no
+# more than $10^{-38} / 10^{-8} = 10^{-30}$, and the last digit of a weight of
+# 0.01 is worth $10^{-9}$. Below, the loop from above keeps them. (The package's
+# is slower at first, as it also adds the shards' gradients.)
 
 # %%
 smallest, size = 2.0**-126, full_or_fast(P // 16, 1024)
@@ -1132,11 +1128,12 @@ for name in ("kept", "taken for 0"):
     m, v = np.full(size, 1e-5, np.float32), np.full(size, 1e-10, np.float32)
     aging[name] = np.empty(1100)
     for t in range(1, 1101):
+        rates = AdamRates(t, **HYPER)
         begin = perf_counter()
         if name == "kept":
             adam_numpy(params, no_gradient, m, v, *scales(t))
         else:
-            kernels.adam_update(params, no_gradient[None], m, v, t, *HYPER.values())
+            compiled.adam_update(params, no_gradient[None], m, v, rates)
         aging[name][t - 1] = (perf_counter() - begin) * 1e6 / size * 1e3  # ns
         if m[0] >= smallest:
             last_normal[name], settled = t, params.copy()
@@ -1228,9 +1225,9 @@ show(
 )
 
 # %% [markdown]
-# A third was dropped: the functions of the code (`pairs/gaussian.py`) have no
-# compiled twins of their own, since their 2,560 numbers take NumPy some
-# microseconds.
+# A third was dropped: the functions of the code (`pairs/posteriors.py`,
+# `pairs/kl.py`) have no compiled twins of their own, since their 2,560 numbers
+# take NumPy some microseconds.
 #
 # And one was dropped and came back. BLAS computes $W \bar a^\top$ faster than
 # its transpose $\bar x = \bar a W^\top$, but whoever reads $\bar x$ next wants

@@ -24,7 +24,7 @@ from style import EXACT, FAINT, KL, RECON, digits_in_rows, sheet, show
 from threadpoolctl import threadpool_limits
 
 from numpyvae import VAE
-from numpyvae.pairs.dense import activate
+from numpyvae.pairs.activations import sigmoid_forward
 
 rng = np.random.default_rng(17)
 threadpool_limits(1, "blas")  # such small products are slower on two threads
@@ -40,7 +40,7 @@ threadpool_limits(1, "blas")  # such small products are slower on two threads
 
 # %%
 def sigmoid(l):
-    return activate(l, "sigmoid")
+    return sigmoid_forward(l)
 
 
 def forward(p, x, eps):

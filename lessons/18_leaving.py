@@ -513,14 +513,15 @@ for t in range(1, steps + 1):
     stepped = VAE(dtype=np.float64, compiled=False, params=trained)
     value, grads = stepped.loss_and_gradient(x, noise)
     ours.append(value)
-    optim.adam_update(trained, grads.flat[None], m, v, t, 1e-3, 0.9, 0.999, 1e-8)
+    rates = optim.AdamRates(t, 1e-3, 0.9, 0.999, 1e-8)
+    optim.adam_update(trained, grads.flat[None], m, v, rates)
 
     at = loss_on_tape(taped, x, noise)
     bars = pull_back(at["loss"])
     on_tape.append(float(tape[at["loss"]][0]))
     for name, block in taped.items():
         block, grad = block.reshape(-1), bars[at[name]].reshape(1, -1)
-        optim.adam_update(block, grad, *moments[name], t, 1e-3, 0.9, 0.999, 1e-8)
+        optim.adam_update(block, grad, *moments[name], rates)
 print("by hand:", " ".join(f"{value:.3f}" for value in ours[::3]), "nats")
 print("tape:   ", " ".join(f"{value:.3f}" for value in on_tape[::3]), "nats")
 assert np.allclose(on_tape, ours, rtol=1e-10) and ours[-1] < ours[0] - 20

@@ -1,9 +1,14 @@
 """Every equation that a docstring or comment cites is derived in lessons/."""
 
 import re
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
+
+import numpyvae.pairs
+from numpyvae.pairs.activations import ACTIVATIONS
 
 ROOT = Path(__file__).parents[1]
 LESSONS = sorted((ROOT / "lessons").glob("[0-9][0-9]_*.py"))
@@ -45,9 +50,16 @@ def test_citations_resolve(path: Path) -> None:
 
 
 def test_every_pair_cites_its_equation() -> None:
-    from numpyvae.kernels.backends import FUNCTIONS, UPDATES
-
-    for function in (FUNCTIONS | UPDATES).values():
+    defined = {f"{name.replace('-', '_')}_forward" for name in ACTIVATIONS}
+    pairs = re.compile(r".*_(forward|backward|backward_weights|update)")
+    found = [
+        function
+        for file in iter_modules(numpyvae.pairs.__path__, "numpyvae.pairs.")
+        for name, function in vars(import_module(file.name)).items()
+        if pairs.fullmatch(name) and name not in defined
+    ]
+    assert found
+    for function in found:
         assert cited(function.__doc__), function.__name__
 
 
