@@ -13,7 +13,8 @@ import numpy as np
 
 from .activations import sigmoid_forward, softplus_forward
 from .likelihoods import LIKELIHOODS
-from .types import Array, Shapes, Work
+from .types import Array, Shapes
+from .work import Work
 
 LEVELS = 256
 WHITE = LEVELS - 1
