@@ -10,6 +10,7 @@ depends on a sign, so that the complex step passes through; a NaN stays one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -117,4 +118,70 @@ def softplus_backward(dy: Array, a: Array, y: Array) -> Array:
 
 SOFTPLUS = ACTIVATIONS.add(
     Activation("softplus", softplus_forward, softplus_backward, "2.6, 2.7")
+)
+
+# ---- GELU ----------------------------------------------------------------------------
+
+ROOT = math.sqrt(2 / math.pi)
+CUBIC = 0.044715  # fitted by Hendrycks and Gimpel
+
+
+def gelu_forward(a: Array) -> Array:
+    """a sigmoid(2 u), u = sqrt(2 / pi) (a + 0.044715 a^3) (Eq. 2.19).
+
+    The tanh form of Hendrycks and Gimpel (2016), within 5e-4 of a Phi(a), Phi being
+    the normal distribution function: NumPy has no erf.
+    """
+    return a * _gate(a)
+
+
+def gelu_backward(dy: Array, a: Array, y: Array) -> Array:
+    """da = dy (g + y (1 - g) 2 u'), g = sigmoid(2 u) (Eq. 2.20).
+
+    Where y < 0, two a have the same y: so a has to be kept.
+    """
+    g = _gate(a)
+    return dy * (g + y * (1 - g) * (2 * ROOT) * (1 + 3 * CUBIC * a * a))
+
+
+def _gate(a: Array) -> Array:
+    return sigmoid_forward(2 * ROOT * (a + CUBIC * a * a * a))
+
+
+GELU = ACTIVATIONS.add(
+    Activation("gelu", gelu_forward, gelu_backward, "2.19, 2.20", reads_input=True)
+)
+
+# ---- ELU -----------------------------------------------------------------------------
+
+
+def elu_forward(a: Array) -> Array:
+    """a where a > 0, else exp(a) - 1 (Eq. 2.21)."""
+    return np.where(a.real > 0, a, np.expm1(np.where(a.real > 0, 0, a)))
+
+
+def elu_backward(dy: Array, a: Array, y: Array) -> Array:
+    """da = dy where y > 0, else dy (y + 1) (Eq. 2.22)."""
+    return dy * np.where(y.real > 0, 1, y + 1)
+
+
+ELU = ACTIVATIONS.add(Activation("elu", elu_forward, elu_backward, "2.21, 2.22"))
+
+# ---- Leaky ReLU ----------------------------------------------------------------------
+
+LEAK = 0.01
+
+
+def leaky_relu_forward(a: Array) -> Array:
+    """a where a > 0, else a / 100 (Eq. 2.21)."""
+    return np.where(a.real > 0, a, LEAK * a)
+
+
+def leaky_relu_backward(dy: Array, a: Array, y: Array) -> Array:
+    """da = dy where y > 0, else dy / 100 (Eq. 2.22)."""
+    return np.where(y.real > 0, dy, LEAK * dy)
+
+
+LEAKY_RELU = ACTIVATIONS.add(
+    Activation("leaky-relu", leaky_relu_forward, leaky_relu_backward, "2.21, 2.22")
 )

@@ -1,6 +1,16 @@
 """The catalogue: every fault, by family."""
 
-from . import bounds, compiled, convolution, descent, meanings, pairs, training, wiring
+from . import (
+    bounds,
+    compiled,
+    convolution,
+    descent,
+    meanings,
+    pairs,
+    parts,
+    training,
+    wiring,
+)
 from .fault import Fault
 
 FAMILIES: dict[str, tuple[Fault, ...]] = {
@@ -14,5 +24,6 @@ FAMILIES: dict[str, tuple[Fault, ...]] = {
     "Optimizers": descent.FAULTS,
     "Training": training.TRAINING,
     "Data and evaluation": training.DATA,
+    "New parts": parts.FAULTS,
 }
 FAULTS = tuple(fault for faults in FAMILIES.values() for fault in faults)

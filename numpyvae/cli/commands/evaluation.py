@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,7 @@ def evaluate_run(
                 f"-log p(x)       {found.nll:9.3f}   importance-weighted, {samples:,} "
                 f"samples each; standard error {found.standard_error:.3f}"
             )
+            print_bits(model, found.nll, "-log p(x)")
     if is_linear(model):
         print_pca(model, data, settings)
     preset = PRESETS.get(run.config["preset"])
@@ -84,10 +86,20 @@ def print_ledger(
     print(
         f"reconstruction  {test.recon:9.3f}   one z each{seen}\n"
         f"KL              {test.kl:9.3f}\n"
-        f"ELBO            {test.elbo:9.3f}\n"
+        f"ELBO            {test.elbo:9.3f}"
+    )
+    print_bits(model, -test.elbo, "-ELBO")
+    print(
         f"active units    {test.active_units:9d}   of {model.latent}",
         flush=True,
     )
+
+
+def print_bits(model: VAE, nats: float, name: str) -> None:
+    """What a code for grey levels needs (Eq. 11.20), if they have probabilities."""
+    if model.likelihood.levels:
+        bits = nats / (model.pixels * math.log(2))
+        print(f"bits per pixel  {bits:9.3f}   {name} / ({model.pixels} log 2)")
 
 
 def is_linear(model: VAE) -> bool:
