@@ -174,4 +174,4 @@ class Flow:
         return [s[:, i : i + Z] for i in range(0, self.statistics, Z)]
 
 
-POSTERIORS.add(Posterior("flow", Flow))
+POSTERIORS.add(Posterior("flow", Flow, equations="9.19 to 9.22"))

@@ -90,7 +90,8 @@ class Components(NamedTuple):
 class Mixture:
     """50 diagonal Gaussians with learned means, variances and weights."""
 
-    name, noise, about = "mixture", 0, f"a mixture of {COMPONENTS} Gaussians"
+    name, noise, equations = "mixture", 0, "13.12 to 13.15"
+    about = f"a mixture of {COMPONENTS} Gaussians"
 
     def __init__(self, parts: Parts) -> None:
         """For the model's Z."""
@@ -166,7 +167,8 @@ class Vamp:
     Pixels u = sigmoid(a) of free numbers a. They go through the model's own encoder.
     """
 
-    name, noise, about = "vamp", 0, f"the posteriors of {COMPONENTS} pseudo-images"
+    name, noise, equations = "vamp", 0, "13.17, 13.18"
+    about = f"the posteriors of {COMPONENTS} pseudo-images"
 
     def __init__(self, parts: Parts) -> None:
         """Raises ValueError unless q(z|u) is a diagonal Gaussian and asks no label."""
