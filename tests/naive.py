@@ -120,6 +120,44 @@ def log_normal(x, mean, variance):
     return -((x - mean) ** 2 / variance + math.log(2 * math.pi * variance)) / 2
 
 
+def iaf(z, M, G, a, c):
+    """A step g z + (1 - g) m: z, a, c (B, Z), M, G (Z, Z) -> z' (B, Z), log|det| (B,).
+
+    m and the gate g, which is sigmoid(2) at 0, come from z by M and G.
+    """
+    after, logdet = np.zeros(z.shape), np.zeros(z.shape[0])
+    for b in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            m, gate = float(a[b, j]), float(c[b, j]) + 2
+            for i in range(z.shape[1]):
+                m += float(z[b, i]) * float(M[i, j])
+                gate += float(z[b, i]) * float(G[i, j])
+            g = 1 / (1 + math.exp(-gate))
+            after[b, j] = g * float(z[b, j]) + (1 - g) * m
+            logdet[b] += math.log(g)
+    return after, logdet
+
+
+def mixture(z, mu, logvar, logits):
+    """-log p(z), z (B, Z), and each component's share of p(z): (B,), (B, K).
+
+    mu, logvar (K, Z); a component weighs exp(logit) over the sum of them all.
+    """
+    B, K = z.shape[0], mu.shape[0]
+    nll, shares = np.zeros(B), np.zeros((B, K))
+    total = sum(math.exp(logit) for logit in logits.tolist())
+    for b in range(B):
+        for k in range(K):
+            log_p = math.log(math.exp(logits[k]) / total)
+            for j in range(z.shape[1]):
+                variance = math.exp(logvar[k, j])
+                log_p += log_normal(float(z[b, j]), float(mu[k, j]), variance)
+            shares[b, k] = math.exp(log_p)
+        nll[b] = -math.log(sum(shares[b]))
+        shares[b] /= sum(shares[b])
+    return nll, shares
+
+
 def sampled_kl(z, eps, logdet):
     """log q(z|x) - log p(z): z, eps (B, Z), logdet (B,) -> (B,)."""
     result = np.zeros(z.shape[0])

@@ -45,6 +45,10 @@ class Network:
             for name, shape in layer.shapes().items():
                 params[name][...] = rng.uniform(-bound, bound, shape)
 
+    def with_dx(self) -> Network:
+        """The same layers, for an input that is learned: its gradient is wanted."""
+        return Network(self.layers, on_data=False)
+
     def forward(self, x: Any, work: Work) -> list[Trace]:
         """What every layer saw and made; the last y (B, N_n) is the network's."""
         traces: list[Trace] = []

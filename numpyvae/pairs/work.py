@@ -64,6 +64,10 @@ class Net(Protocol):
         """Draw its parameters."""
         ...
 
+    def with_dx(self) -> Net:
+        """The same layers; their `backward` gives dx, also where the input was data."""
+        ...
+
     def forward(self, x: Any, work: Work) -> Sequence[Traced]:
         """What every layer made; the last y is the network's."""
         ...
