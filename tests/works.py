@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 from differences import Array
 
+from numpyvae import VAE
+from numpyvae.errors import ArgumentError
 from numpyvae.kernels.backends import reference
 from numpyvae.model.workspace import Fresh, Workspace
 from numpyvae.pairs.reference import Reference
@@ -36,3 +38,11 @@ def work_over(
     """Over `params`. What a backward pass leaves unwritten of its gradients is NaN."""
     grads = {name: np.full_like(block, np.nan) for name, block in params.items()}
     return Workspace(params, grads, arrays if arrays is not None else Fresh(), code)
+
+
+def with_prior(name: str, *args: Any, **others: Any) -> VAE:
+    """A model with this prior, and a second layer of latents if it wants one."""
+    try:
+        return VAE(*args, prior=name, **others)
+    except (ArgumentError, ValueError):
+        return VAE(*args, prior=name, top=(4, 2), **others)
