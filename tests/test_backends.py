@@ -17,18 +17,21 @@ from test_kernels import check_twin
 from numpyvae.kernels import conv as conv_kernels
 from numpyvae.kernels import dense as kernels
 from numpyvae.kernels.backends import Compiled, Reference, code_of, compiled, reference
-from numpyvae.pairs import conv, dense, likelihoods, optimizers
+from numpyvae.pairs import bernoulli, conv, dense, optimizers
 from numpyvae.pairs.conv import Window
 
-NAMES = sorted(name for name in vars(Reference) if not name.startswith("_"))
-NAMES.remove("name")
+NAMES = sorted(
+    name
+    for name, method in vars(Reference).items()
+    if inspect.isfunction(method) and not name.startswith("_")
+)
 PAIRS = [name for name in NAMES if not name.startswith("activation")]
 TESTS = Path(__file__).parent
 
 
 def pair(name: str) -> Callable[..., Any]:
     """The function that has this name in pairs/."""
-    modules = (dense, conv, likelihoods, optimizers)
+    modules = (dense, conv, bernoulli, optimizers)
     return next(vars(m)[name] for m in modules if name in vars(m))
 
 

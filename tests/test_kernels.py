@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from numpyvae.kernels import dense as kernels
 from numpyvae.kernels.active_pixels import ActivePixels, active_pixels
-from numpyvae.pairs import dense, likelihoods
+from numpyvae.pairs import bernoulli, dense
 from numpyvae.pairs.activations import ACTIVATIONS, Activation, sigmoid_forward
 
 FLOATS = (np.float32, np.float64)
@@ -197,10 +197,10 @@ def test_bernoulli_is_the_reference(
     bits = bits_of(x).astype(x.dtype)
     grey = 1 / (1 + x * x)
     given_x = active_pixels(bits_of(x)) if listed else grey
-    forward = (kernels.bernoulli_forward, likelihoods.bernoulli_forward)
+    forward = (kernels.bernoulli_forward, bernoulli.bernoulli_forward)
     check_twin(*forward, logits, given_x, bits=bits)
     p = sigmoid_forward(logits)
-    backward = (kernels.bernoulli_backward, likelihoods.bernoulli_backward)
+    backward = (kernels.bernoulli_backward, bernoulli.bernoulli_backward)
     check_twin(*backward, dnll, p, given_x, bits=bits)
 
 

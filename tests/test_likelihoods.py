@@ -25,11 +25,10 @@ from hypothesis import strategies as st
 from works import drawn_params, work_over
 
 from numpyvae.pairs import likelihoods
+from numpyvae.pairs.bernoulli import bernoulli_backward, bernoulli_forward
 from numpyvae.pairs.likelihoods import (
     LIKELIHOODS,
     Likelihood,
-    bernoulli_backward,
-    bernoulli_forward,
     continuous_bernoulli_backward,
     continuous_bernoulli_forward,
     continuous_bernoulli_mean,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpyvae.kernels import backends
-from numpyvae.pairs.optimizers import SGD, Adam
 from numpyvae.pairs.reference import Reference
+from numpyvae.training.optimizers import SGD, Adam
 
 FLOATS = (np.float32, np.float64)
 # The compiled Adam takes 1024 parameters at a time.

@@ -11,7 +11,8 @@ from numpyvae.errors import ArgumentError
 from numpyvae.kernels.backends import reference
 from numpyvae.model.workspace import Fresh, Workspace
 from numpyvae.pairs.reference import Reference
-from numpyvae.pairs.types import Arrays, Shapes
+from numpyvae.pairs.types import Shapes
+from numpyvae.pairs.work import Arrays
 
 
 class Shaped(Protocol):
