@@ -1,8 +1,9 @@
 """Every posterior with every likelihood, network and objective: the number, its slope.
 
-The oracle puts a loss together from densities alone: covariances, determinants,
-integrals and the mean or the log of a mean over samples. It calls nothing of gaussian,
-posteriors, likelihoods or objectives.
+Also every prior, with every posterior that it goes with. The oracle puts a loss
+together from densities alone: covariances, determinants, integrals and the mean or the
+log of a mean over samples. It calls nothing of posteriors, kl, likelihoods or
+objectives, and nothing of priors but what test_priors.py holds to be a density.
 
 Shapes: B batch, K samples of each image, D pixels, Z latents, C classes.
 """
@@ -15,14 +16,17 @@ import naive
 import numpy as np
 import pytest
 from differences import CENTRAL, Array, assert_close, assert_rounded
+from test_posteriors import GAUSSIANS
+from works import with_prior
 
 from numpyvae import VAE
 from numpyvae.errors import ArgumentError
 from numpyvae.kernels.active_pixels import ActivePixels
-from numpyvae.model.workspace import Workspace, fresh
+from numpyvae.model.workspace import Reused
 from numpyvae.pairs.likelihoods import LIKELIHOODS
 from numpyvae.pairs.objectives import Elbo, Iwae, Objective
 from numpyvae.pairs.posteriors import POSTERIORS
+from numpyvae.pairs.priors import PRIORS
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "dense": {},
@@ -37,19 +41,17 @@ OBJECTIVES = {
 }
 D, Z, B = 32, 3, 3
 
-each_model = pytest.mark.parametrize(
-    ("posterior", "likelihood", "network"),
-    list(itertools.product(POSTERIORS, LIKELIHOODS, NETWORKS)),
-)
-each_code = pytest.mark.parametrize(
-    "compiled", [False, True], ids=["reference", "compiled"]
-)
 
-
-def build(posterior: str, likelihood: str, network: str, **others: Any) -> VAE:
+def build(
+    posterior: str,
+    likelihood: str,
+    network: str,
+    prior: str = "standard",
+    **others: Any,
+) -> VAE:
     """A model with parameters of all sizes: those that start at 0 as well."""
-    model = VAE(
-        D, (5,), Z, "tanh", posterior=posterior, likelihood=likelihood,
+    model = with_prior(
+        prior, D, (5,), Z, "tanh", posterior=posterior, likelihood=likelihood,
         **{"dtype": np.float64, **NETWORKS[network], **others},
     )  # fmt: skip
     rng = np.random.default_rng(7)
@@ -57,9 +59,35 @@ def build(posterior: str, likelihood: str, network: str, **others: Any) -> VAE:
     return model
 
 
+def goes_together(parts: tuple[str, str, str, str]) -> bool:
+    try:
+        build(*parts)
+    except (ArgumentError, ValueError):
+        return False
+    return True
+
+
+STANDARD = [*itertools.product(POSTERIORS, LIKELIHOODS, NETWORKS, ["standard"])]
+OTHERS = [
+    parts
+    for parts in itertools.product(POSTERIORS, ["bernoulli"], NETWORKS, PRIORS)
+    if parts[-1] != "standard" and goes_together(parts)
+]
+
+each_model = pytest.mark.parametrize(
+    "parts", [pytest.param(parts, id="-".join(parts)) for parts in STANDARD + OTHERS]
+)
+each_code = pytest.mark.parametrize(
+    "compiled", [False, True], ids=["reference", "compiled"]
+)
+
+
 def objectives_of(model: VAE) -> list[Objective]:
-    point = model.posterior.name == "point"
-    return [o for o in OBJECTIVES.values() if not (point and o.kl == "sampled")]
+    return [
+        objective
+        for objective in OBJECTIVES.values()
+        if model.family.has_density or objective.kl != "sampled"
+    ]
 
 
 def batch(model: VAE, objective: Objective, count: int = B) -> tuple[Array, Array, Any]:
@@ -68,7 +96,8 @@ def batch(model: VAE, objective: Objective, count: int = B) -> tuple[Array, Arra
     top = 2 if model.likelihood.pixels == "binary" else 256
     images = rng.integers(0, top, (count, D)).astype(np.uint8)
     images[1:2] = 0
-    eps = rng.standard_normal((count * objective.samples, Z)).astype(model.dtype)
+    shape = count * objective.samples, model.noise
+    eps = rng.standard_normal(shape).astype(model.dtype)
     labels = rng.integers(0, 3, count) if model.classes else None
     return images, eps, labels
 
@@ -87,42 +116,56 @@ def normal(x: Array, mean: Array, covariance: Array) -> float:
     return -(off @ np.linalg.solve(covariance, off) + logdet) / 2
 
 
-def moments(model: VAE, h: Array) -> tuple[Array, Array]:
-    """The mean of q(z|x), and what eps is multiplied by: a root of the covariance."""
-    match model.posterior.name:
-        case "diagonal":
-            return h[:Z], np.diag(np.exp(h[Z:] / 2))
-        case "shared":
-            return h, np.diag(np.exp(model.params["posterior.logvar"] / 2))
-        case "fixed":
-            return h, np.eye(Z) / 2
-        case "full":
-            below = iter(h[2 * Z :])
-            rows = [[next(below) for _ in range(i)] for i in range(Z)]
-            L = np.diag(np.exp(h[Z : 2 * Z]))
-            for i, row in enumerate(rows):
-                L[i, :i] = row
-            return h, L
-    return h, np.zeros((Z, Z))
+def full(model: VAE, h: Array) -> tuple[Array, Array]:
+    below = iter(h[2 * Z :])
+    L = np.diag(np.exp(h[Z : 2 * Z]))
+    for i in range(Z):
+        L[i, :i] = [next(below) for _ in range(i)]
+    return h[:Z], L
 
 
-def nll(model: VAE, out: Array, x: Array) -> float:
-    """-log p(x|z) of an image."""
-    one = np.eye(D)
-    match model.likelihood.name:
-        case "bernoulli":
-            p = 1 / (1 + np.exp(-out))
-            return -np.log(np.where(x, p, 1 - p)).sum()
-        case "continuous-bernoulli":
-            nodes, weights = np.polynomial.legendre.leggauss(40)
-            integrals = np.exp(np.outer(out, nodes + 1) / 2) @ weights / 2
-            return (np.log(integrals) - out * x).sum()
-        case "gaussian":
-            return -normal(x, out, one)
-        case "gaussian-learned":
-            return -normal(x, out, np.exp(model.params["likelihood.logvar"]) * one)
+def of_pixels(model: VAE, out: Array, x: Array) -> float:
     mean, logvar = out.reshape(D, 2).T
-    return -normal(x, mean, np.exp(logvar) * one)
+    return -normal(x, mean, np.diag(np.exp(logvar)))
+
+
+def continuous(model: VAE, out: Array, x: Array) -> float:
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    integrals = np.exp(np.outer(out, nodes + 1) / 2) @ weights / 2
+    return (np.log(integrals) - out * x).sum()
+
+
+def bernoulli(model: VAE, out: Array, x: Array) -> float:
+    p = 1 / (1 + np.exp(-out))
+    return -np.log(np.where(x, p, 1 - p)).sum()
+
+
+# The mean of q(z|x), and what eps is multiplied by: a root of the covariance.
+MOMENTS: dict[str, Callable[[VAE, Array], tuple[Array, Array]]] = {
+    "diagonal": lambda model, h: (h[:Z], np.diag(np.exp(h[Z:] / 2))),
+    "shared": lambda model, h: (
+        h,
+        np.diag(np.exp(model.params["posterior.logvar"] / 2)),
+    ),
+    "fixed": lambda model, h: (h, np.eye(Z) / 2),
+    "full": full,
+    "point": lambda model, h: (h, np.zeros((Z, Z))),
+}
+# -log p(x|z) of an image.
+NLLS: dict[str, Callable[[VAE, Array, Array], float]] = {
+    "bernoulli": bernoulli,
+    "continuous-bernoulli": continuous,
+    "gaussian": lambda model, out, x: -normal(x, out, np.eye(D)),
+    "gaussian-learned": lambda model, out, x: (
+        -normal(x, out, np.exp(model.params["likelihood.logvar"]) * np.eye(D))
+    ),
+    "gaussian-pixels": of_pixels,
+}
+
+
+def test_every_part_has_an_oracle() -> None:
+    assert MOMENTS.keys() == set(GAUSSIANS)
+    assert NLLS.keys() == MEANS.keys() == LIKELIHOODS.keys()
 
 
 def layers(model: VAE, name: str) -> list[tuple[Array, Array]]:
@@ -140,26 +183,31 @@ def oracle(
             row = np.concatenate([row, np.eye(3)[label]])
         if not model.channels:
             return naive.mlp(row[None], layers(model, name), "tanh")[0]
-        return part.forward(row[None], model.params, model.pairs, fresh)[-1][0]
+        return part.forward(row[None], work)[-1].y[0]
 
-    K = objective.samples
+    K, work = objective.samples, model.workspace()
+    point, standard = not model.family.has_density, model.prior.name == "standard"
     losses, recons, kls = [], [], []
     for i, image in enumerate(x):
         label = None if labels is None else labels[i]
-        mu, L = moments(model, net(model.encoder, "encoder", seen[i], label))
-        mu, covariance = mu[:Z], L @ L.T
-        recon, kl = [], []
+        h = net(model.encoder, "encoder", seen[i], label)
+        mu, L = MOMENTS[model.posterior.name](model, h)
+        covariance, recon, kl = L @ L.T, [], []
         for noise in eps[i * K : (i + 1) * K]:
-            z = mu + L @ noise
-            recon.append(nll(model, net(model.decoder, "decoder", z, label), image))
-            if objective.kl == "sampled":
-                prior = normal(z, np.zeros(Z), np.eye(Z))
-                kl.append(normal(z, mu, covariance) - prior)
-            elif model.posterior.name == "point":
+            z = mu + L @ noise[:Z]
+            out = net(model.decoder, "decoder", z, label)
+            recon.append(NLLS[model.likelihood.name](model, out, image))
+            if point:
                 kl.append(0.0)
-            else:
+            elif standard and objective.kl == "closed":
                 _, logdet = np.linalg.slogdet(covariance)
                 kl.append((np.trace(covariance) + mu @ mu - Z - logdet) / 2)
+            elif standard:
+                log_p = normal(z, np.zeros(Z), np.eye(Z))
+                kl.append(normal(z, mu, covariance) - log_p)
+            else:
+                nll, _ = model.prior.forward(z[None], noise[None, Z:], work)
+                kl.append(normal(z, mu, covariance) + nll[0])
         if isinstance(objective, Iwae):
             losses.append(-np.log(np.mean(np.exp(-np.add(recon, kl)))))
         else:
@@ -169,11 +217,16 @@ def oracle(
     return float(np.mean(losses)), sum(recons), sum(kls)
 
 
-@each_model
-def test_the_loss_is_what_the_densities_say(
-    posterior: str, likelihood: str, network: str
-) -> None:
-    models = [build(posterior, likelihood, network, compiled=c) for c in (False, True)]
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param(parts, id="-".join(parts))
+        for parts in STANDARD + OTHERS
+        if parts[0] in MOMENTS and parts[1] in NLLS
+    ],
+)
+def test_the_loss_is_what_the_densities_say(parts: tuple[str, ...]) -> None:
+    models = [build(*parts, compiled=c) for c in (False, True)]
     for objective in objectives_of(models[0]):
         images, eps, labels = batch(models[0], objective)
         x = images / (1 if images.max() == 1 else 255)
@@ -182,7 +235,9 @@ def test_the_loss_is_what_the_densities_say(
             forward = model.forward(
                 as_input(model, images), eps, objective=objective, labels=labels
             )
-            got = [forward.loss.mean(), forward.recon_sum, forward.kl_sum]
+            K = objective.samples
+            sums = (forward.recon.sum() / K, forward.kl.sum() / K)
+            got = [forward.loss.mean(), *sums]
             # 40 nodes integrate exp to the last digit; slogdet and solve lose one or
             # two. The numbers are loss, recon and kl.
             assert_close(f"{objective}", np.array(got), np.array(want), 1e-12)
@@ -193,10 +248,10 @@ def test_the_loss_is_what_the_densities_say(
 
 @each_model
 def test_the_reference_gradient_is_the_slope(
-    posterior: str, likelihood: str, network: str
+    parts: tuple[str, ...],
 ) -> None:
     """Along a random direction, which meets every parameter; by the complex step."""
-    model = build(posterior, likelihood, network, dtype=complex, compiled=False)
+    model = build(*parts, dtype=complex, compiled=False)
     flat = model.params.flat.copy()
     direction = np.random.default_rng(3).standard_normal(flat.size)
     for objective in objectives_of(model):
@@ -214,13 +269,10 @@ def test_the_reference_gradient_is_the_slope(
 
 @each_model
 def test_the_compiled_gradient_is_the_reference_and_the_slope(
-    posterior: str, likelihood: str, network: str
+    parts: tuple[str, ...],
 ) -> None:
     ways = itertools.product((False, True), (np.float64, np.float32))
-    models = {
-        way: build(posterior, likelihood, network, compiled=way[0], dtype=way[1])
-        for way in ways
-    }
+    models = {way: build(*parts, compiled=way[0], dtype=way[1]) for way in ways}
     compiled = models[True, np.float64]
     rng = np.random.default_rng(5)
     direction = rng.standard_normal(compiled.params.flat.size)
@@ -253,12 +305,10 @@ def test_the_compiled_gradient_is_the_reference_and_the_slope(
 
 @each_code
 @each_model
-def test_gradients_of_shards_add_up(
-    compiled: bool, posterior: str, likelihood: str, network: str
-) -> None:
+def test_gradients_of_shards_add_up(compiled: bool, parts: tuple[str, ...]) -> None:
     """A shard may be empty; an image keeps its K rows of eps, and its label."""
-    model = build(posterior, likelihood, network, compiled=compiled)
-    array = Workspace()
+    model = build(*parts, compiled=compiled)
+    reused = Reused()
     for objective in objectives_of(model):
         images, eps, labels = batch(model, objective)
 
@@ -266,10 +316,10 @@ def test_gradients_of_shards_add_up(
             rows, K = slice(start, stop), objective.samples  # noqa: B023
             part = eps[start * K : stop * K]  # noqa: B023
             given = None if labels is None else labels[rows]  # noqa: B023
-            x = as_input(model, images[rows])  # noqa: B023
-            forward = model.forward(x, part, array, objective, labels=given)  # noqa: B023
-            grads = model.params.like(np.full_like(model.params.flat, np.nan))
-            model.backward(part, forward, grads, objective, B, array)  # noqa: B023
+            x, grads = as_input(model, images[rows]), model.params.unwritten()  # noqa: B023
+            work = model.workspace(grads)._replace(arrays=reused)
+            forward = model.forward(x, part, objective, work, labels=given)  # noqa: B023
+            model.backward(part, forward, work, objective, B)  # noqa: B023
             return grads.flat
 
         whole = gradient(0, B)
@@ -317,7 +367,7 @@ MEANS: dict[str, Callable[[Array], Any]] = {
 
 
 @each_code
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("likelihood", MEANS)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_decode_gives_the_pixel_means(
     compiled: bool, likelihood: str, network: str
@@ -325,8 +375,7 @@ def test_decode_gives_the_pixel_means(
     model = build("diagonal", likelihood, network, compiled=compiled)
     images, eps, labels = batch(model, Elbo())
     forward = model.forward(as_input(model, images), eps, labels=labels)
-    want = MEANS[likelihood](forward.gs[-1])
-    assert_close("mean", forward.mean, want, 1e-13)
+    want = MEANS[likelihood](forward.gs[-1].y)
     assert_close("decode", model.decode(forward.code.z, labels), want, 1e-13)
     assert_close(
         "reconstruct",
@@ -337,7 +386,7 @@ def test_decode_gives_the_pixel_means(
 
 
 @each_code
-@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("posterior", MOMENTS)
 def test_encode_gives_the_posteriors_mean_and_deviations(
     compiled: bool, posterior: str
 ) -> None:
@@ -347,8 +396,8 @@ def test_encode_gives_the_posteriors_mean_and_deviations(
     hs = naive.mlp(images, layers(model, "encoder"), "tanh")
     mu, sigma = model.encode(x)
     for i, h in enumerate(hs):
-        mean, L = moments(model, h)
-        assert_close("mu", mu[i], mean[:Z], 1e-13)
+        mean, L = MOMENTS[posterior](model, h)
+        assert_close("mu", mu[i], mean, 1e-13)
         assert_close("sigma", sigma[i], np.sqrt(np.diag(L @ L.T)), 1e-13)
 
 
@@ -372,13 +421,9 @@ def test_only_dense_bernoulli_models_are_given_lists() -> None:
             assert isinstance(x, ActivePixels) == (lists and compiled)
 
 
-@pytest.mark.parametrize("posterior", POSTERIORS)
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
-@pytest.mark.parametrize("network", NETWORKS)
-def test_arguments_build_the_model_again(
-    posterior: str, likelihood: str, network: str
-) -> None:
-    model = build(posterior, likelihood, network)
+@each_model
+def test_arguments_build_the_model_again(parts: tuple[str, ...]) -> None:
+    model = build(*parts)
     again = VAE(**model.arguments(), params=model.params.flat)
     assert again.arguments() == model.arguments()
     assert list(again.params.shapes.items()) == list(model.params.shapes.items())

@@ -9,7 +9,6 @@ channels; K the kernel's height and width.
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import naive
 import naive_conv
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from differences import (
     COMPLEX,
     Array,
     Method,
+    as_tuple,
     assert_rounded,
     check_gradients,
     check_pure,
@@ -26,15 +26,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_kernels import check_twin
 
-from numpyvae.errors import ArgumentError
 from numpyvae.kernels import conv as conv_kernels
 from numpyvae.pairs import conv
-from numpyvae.pairs.dense import ACTIVATIONS
+from numpyvae.pairs.conv import Window
 
 FLOATS = (np.float32, np.float64)
 DTYPES = (*FLOATS, np.complex128)
 
-each_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 each_method = pytest.mark.parametrize("method", [CENTRAL, COMPLEX], ids=["fd", "cs"])
 each_module = pytest.mark.parametrize(
     "module", [conv, conv_kernels], ids=["reference", "compiled"]
@@ -51,8 +49,7 @@ class Case(NamedTuple):
     W: Array
     b: Array  # (M,)
     c: Array  # (C,), the bias of the transpose
-    stride: int
-    padding: int
+    window: Window
     output_padding: int
 
 
@@ -85,7 +82,8 @@ def cases(
     W = normal(K, K, C, M)
     W /= W.dtype.type((K * K * C) ** 0.5)
     image, maps = normal(B, H, V, C), normal(B, height, width, M)
-    return Case(image, maps, W, normal(M), normal(C), stride, padding, output_padding)
+    window = Window(stride, padding)
+    return Case(image, maps, W, normal(M), normal(C), window, output_padding)
 
 
 def upstream(dy: Array) -> Array:
@@ -93,90 +91,63 @@ def upstream(dy: Array) -> Array:
     return dy / dy.dtype.type((dy.size / dy.shape[-1]) ** 0.5)
 
 
-def activated(a: Array, activation: str) -> Array:
-    return np.vectorize(naive.activate, otypes=[float])(a, activation)
-
-
 # ---- The reference -------------------------------------------------------------------
 
 
-@each_activation
 @given(cases(FLOATS))
-def test_conv_forward_is_the_oracle(activation: str, case: Case) -> None:
-    x, _, W, b, _, *steps, _ = case
-    y = conv.conv_forward(x, W, b, activation, *steps)
-    want = activated(naive_conv.conv(x, W, b, *steps), activation)
-    assert_rounded("y", y, want)
-    assert y.shape[:3] == case.maps.shape[:3]
+def test_conv_forward_is_the_oracle(case: Case) -> None:
+    x, maps, W, b, _, window, _ = case
+    a = conv.conv_forward(x, W, b, window)
+    assert_rounded("a", a, naive_conv.conv(x, W, b, *window))
+    assert a.shape[:3] == maps.shape[:3]
 
 
-@each_activation
 @given(cases(FLOATS))
-def test_conv_transpose_forward_is_the_oracle(activation: str, case: Case) -> None:
-    _, x, W, _, c, *steps = case
-    y = conv.conv_transpose_forward(x, W, c, activation, *steps)
-    want = activated(naive_conv.conv_transpose(x, W, c, *steps), activation)
-    assert_rounded("y", y, want)
-    assert y.shape == case.image.shape
+def test_conv_transpose_forward_is_the_oracle(case: Case) -> None:
+    image, x, W, _, c, window, more = case
+    a = conv.conv_transpose_forward(x, W, c, window, more)
+    assert_rounded("a", a, naive_conv.conv_transpose(x, W, c, *window, more))
+    assert a.shape == image.shape
 
 
-@each_activation
 @each_method
-@settings(max_examples=6)
 @given(cases(most=3))
-def test_conv_backward_is_the_slope(
-    activation: str, method: Method, case: Case
-) -> None:
-    x, maps, W, b, _, *steps, _ = case
-    dy = upstream(maps)
-    layer = {"x": x, "W": W, "b": b, "activation": activation}
-    layer |= {"stride": case.stride, "padding": case.padding}
-    y = conv.conv_forward(**layer)
-    dx, dW, db = conv.conv_backward(dy, x, y, W, activation, *steps)
+def test_conv_backward_is_the_slope(method: Method, case: Case) -> None:
+    x, maps, W, b, _, window, _ = case
+    da = upstream(maps)
+    layer = {"x": x, "W": W, "b": b, "window": window}
+    dx, dW, db = conv.conv_backward(da, x, W, window)
     gradients = {"x": dx, "W": dW, "b": db}
-    check_gradients(method, conv.conv_forward, layer, dy, gradients)
-    weights = conv.conv_backward_weights(dy, x, y, len(W), activation, *steps)
+    check_gradients(method, conv.conv_forward, layer, da, gradients)
+    weights = conv.conv_backward_weights(da, x, len(W), window)
     for name, got, want in zip(["dW", "db"], weights, [dW, db], strict=True):
         assert_rounded(name, got, want)
 
 
-@each_activation
 @each_method
-@settings(max_examples=6)
 @given(cases(most=3))
-def test_conv_transpose_backward_is_the_slope(
-    activation: str, method: Method, case: Case
-) -> None:
-    image, x, W, _, c, *steps, _ = case
-    dy = upstream(image)
-    layer = {"x": x, "W": W, "b": c, "activation": activation}
-    layer |= {"stride": case.stride, "padding": case.padding}
-    layer |= {"output_padding": case.output_padding}
-    y = conv.conv_transpose_forward(**layer)
-    dx, dW, db = conv.conv_transpose_backward(dy, x, y, W, activation, *steps)
+def test_conv_transpose_backward_is_the_slope(method: Method, case: Case) -> None:
+    image, x, W, _, c, window, more = case
+    da = upstream(image)
+    layer = {"x": x, "W": W, "b": c, "window": window, "output_padding": more}
+    dx, dW, db = conv.conv_transpose_backward(da, x, W, window)
     gradients = {"x": dx, "W": dW, "b": db}
-    check_gradients(method, conv.conv_transpose_forward, layer, dy, gradients)
+    check_gradients(method, conv.conv_transpose_forward, layer, da, gradients)
 
 
-@each_activation
 @given(cases(DTYPES))
-def test_the_reference_keeps_the_dtype_and_its_inputs(
-    activation: str, case: Case
-) -> None:
-    x, dy, W, b, c, *steps, more = case
-    y = conv.conv_forward(x, W, b, activation, *steps)
-    z = conv.conv_transpose_forward(dy, W, c, activation, *steps, more)
-    results = [y, z]
-    for backward, arguments in [
-        (conv.conv_backward, (dy, x, y, W)),
-        (conv.conv_backward_weights, (dy, x, y, len(W))),
-        (conv.conv_transpose_backward, (x, dy, z, W)),
+def test_the_reference_keeps_the_dtype_and_its_inputs(case: Case) -> None:
+    x, maps, W, b, c, window, more = case
+    for function, arguments in [
+        (conv.conv_forward, (x, W, b, window)),
+        (conv.conv_backward, (maps, x, W, window)),
+        (conv.conv_backward_weights, (maps, x, len(W), window)),
+        (conv.conv_transpose_forward, (maps, W, c, window, more)),
+        (conv.conv_transpose_backward, (x, maps, W, window)),
     ]:
-        results += backward(*arguments, activation, *steps)
-        check_pure(backward, *arguments, activation, *steps)
-    assert {array.dtype for array in results} == {x.dtype}
-    check_pure(conv.conv_forward, x, W, b, activation, *steps)
-    check_pure(conv.conv_transpose_forward, dy, W, c, activation, *steps, more)
+        results = as_tuple(function(*arguments))
+        assert {array.dtype for array in results} == {x.dtype}
+        check_pure(function, *arguments)
 
 
 # ---- What joins the two --------------------------------------------------------------
@@ -188,10 +159,10 @@ def test_the_three_maps_are_derivatives_of_one_sum(
     module: ModuleType, case: Case
 ) -> None:
     """<x * W, y> = <x, W *T y> = <x star y, W>, whatever is computed from what."""
-    x, y, W, b, c, *steps, more = case
-    gathered = module.conv_forward(x, W, 0 * b, "identity", *steps)
-    scattered = module.conv_transpose_forward(y, W, 0 * c, "identity", *steps, more)
-    weights, _ = module.conv_backward_weights(y, x, y, len(W), "identity", *steps)
+    x, y, W, b, c, window, more = case
+    gathered = module.conv_forward(x, W, 0 * b, window)
+    scattered = module.conv_transpose_forward(y, W, 0 * c, window, more)
+    weights, _ = module.conv_backward_weights(y, x, len(W), window)
     assert gathered.shape == y.shape and scattered.shape == x.shape
     size = max(1, np.linalg.norm(x) * np.linalg.norm(y))
     want = (gathered * y).sum() / size
@@ -202,142 +173,113 @@ def test_the_three_maps_are_derivatives_of_one_sum(
 # ---- The compiled twins --------------------------------------------------------------
 
 
-@each_activation
 @each_part
 @given(cases(FLOATS))
-def test_compiled_is_the_reference(activation: str, entries: int, case: Case) -> None:
-    x, maps, W, b, c, *steps, more = case
-    y = conv.conv_forward(x, W, b, activation, *steps)
-    z = conv.conv_transpose_forward(maps, W, c, activation, *steps, more)
-    dy, dz = upstream(maps), upstream(x)
-    end = (activation, *steps)
+def test_compiled_is_the_reference(entries: int, case: Case) -> None:
+    x, maps, W, b, c, window, more = case
+    da, dz = upstream(maps), upstream(x)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conv_kernels, "ENTRIES", entries)
         for name, arguments in {
-            "conv_forward": (x, W, b, *end),
-            "conv_backward": (dy, x, y, W, *end),
-            "conv_backward_weights": (dy, x, y, len(W), *end),
-            "conv_transpose_forward": (maps, W, c, *end, more),
-            "conv_transpose_backward": (dz, maps, z, W, *end),
+            "conv_forward": (x, W, b, window),
+            "conv_backward": (da, x, W, window),
+            "conv_backward_weights": (da, x, len(W), window),
+            "conv_transpose_forward": (maps, W, c, window, more),
+            "conv_transpose_backward": (dz, maps, W, window),
         }.items():
             check_twin(getattr(conv_kernels, name), getattr(conv, name), *arguments)
 
 
-@each_activation
-@settings(max_examples=3)
+@settings(max_examples=8)
 @given(cases(most=3))
-def test_compiled_backward_is_the_slope(activation: str, case: Case) -> None:
-    x, maps, W, b, c, *steps, more = case
-    dy, dz, end = upstream(maps), upstream(x), (activation, *steps)
-
-    def forward(x: Array, W: Array, b: Array) -> Array:
-        return conv_kernels.conv_forward(x, W, b, *end)
-
-    def transpose(x: Array, W: Array, b: Array) -> Array:
-        return conv_kernels.conv_transpose_forward(x, W, b, *end, more)
-
-    y, z = forward(x, W, b), transpose(maps, W, c)
-    dx, dW, db = conv_kernels.conv_backward(dy, x, y, W, *end)
-    layer, gradients = {"x": x, "W": W, "b": b}, {"x": dx, "W": dW, "b": db}
-    check_gradients(CENTRAL, forward, layer, dy, gradients)
-    dx, dW, db = conv_kernels.conv_transpose_backward(dz, maps, z, W, *end)
-    layer, gradients = {"x": maps, "W": W, "b": c}, {"x": dx, "W": dW, "b": db}
-    check_gradients(CENTRAL, transpose, layer, dz, gradients)
+def test_compiled_backward_is_the_slope(case: Case) -> None:
+    x, maps, W, b, c, window, more = case
+    da, dz = upstream(maps), upstream(x)
+    dx, dW, db = conv_kernels.conv_backward(da, x, W, window)
+    layer: dict[str, Any] = {"x": x, "W": W, "b": b, "window": window}
+    gradients = {"x": dx, "W": dW, "b": db}
+    check_gradients(CENTRAL, conv_kernels.conv_forward, layer, da, gradients)
+    dx, dW, db = conv_kernels.conv_transpose_backward(dz, maps, W, window)
+    layer |= {"x": maps, "b": c, "output_padding": more}
+    gradients = {"x": dx, "W": dW, "b": db}
+    check_gradients(CENTRAL, conv_kernels.conv_transpose_forward, layer, dz, gradients)
 
 
 # ---- The ends ------------------------------------------------------------------------
 
 
 @each_module
-@each_activation
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_no_images_have_zero_gradients(
-    module: ModuleType, activation: str, dtype: type
-) -> None:
+def test_no_images_have_zero_gradients(module: ModuleType, dtype: type) -> None:
     """A shard of a short batch may be empty; its dW and db are added to the others'."""
     x, W = np.ones((0, 7, 5, 2), dtype), np.ones((4, 4, 2, 3), dtype)
-    b, c = np.ones(3, dtype), np.ones(2, dtype)
-    y = module.conv_forward(x, W, b, activation, 2, 1)
+    b, c, window = np.ones(3, dtype), np.ones(2, dtype), Window(2, 1)
+    y = module.conv_forward(x, W, b, window)
     assert y.shape == (0, 3, 2, 3)
-    z = module.conv_transpose_forward(y, W, c, activation, 2, 1, 1)
+    z = module.conv_transpose_forward(y, W, c, window, 1)
     assert z.shape == x.shape
-    dx, *weights = module.conv_backward(y, x, y, W, activation, 2, 1)
-    dy, *others = module.conv_transpose_backward(z, y, z, W, activation, 2, 1)
+    dx, *weights = module.conv_backward(y, x, W, window)
+    dy, *others = module.conv_transpose_backward(z, y, W, window)
     assert dx.shape == x.shape and dy.shape == y.shape
-    for dW, db in [
-        weights,
-        others,
-        module.conv_backward_weights(y, x, y, 4, activation, 2, 1),
-    ]:
+    for dW, db in [weights, others, module.conv_backward_weights(y, x, 4, window)]:
         assert dW.shape == W.shape
         assert not dW.any() and not db.any()
 
 
 @each_module
-@each_activation
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_a_nan_reaches_what_it_meets_and_nothing_else(
-    module: ModuleType, activation: str, dtype: type
+    module: ModuleType, dtype: type
 ) -> None:
     x, W = np.ones((2, 7, 6, 2), dtype), np.ones((3, 3, 2, 3), dtype)
     x[1, 4, 3, 0] = np.nan
-    b, c = np.ones(3, dtype), np.ones(2, dtype)
-    y = module.conv_forward(x, W, b, activation, 2, 1)
+    b, c, window = np.ones(3, dtype), np.ones(2, dtype), Window(2, 1)
+    y = module.conv_forward(x, W, b, window)
     np.testing.assert_array_equal(np.isnan(y), np.isnan(naive_conv.conv(x, W, b, 2, 1)))
-    z = module.conv_transpose_forward(y, W, c, activation, 2, 1, 0)
+    z = module.conv_transpose_forward(y, W, c, window, 0)
     want = naive_conv.conv_transpose(y, W, c, 2, 1, 0)
     np.testing.assert_array_equal(np.isnan(z), np.isnan(want))
-    _, dW, db = module.conv_backward(np.full_like(y, np.nan), x, y, W, "identity", 2, 1)
+    _, dW, db = module.conv_backward(np.full_like(y, np.nan), x, W, window)
     assert np.isnan(dW).all() and np.isnan(db).all()
-
-
-@each_module
-def test_an_unknown_activation_is_refused(module: ModuleType) -> None:
-    one = np.ones((1, 1, 1, 1))
-    with pytest.raises(ValueError, match="unknown activation 'rleu'"):
-        module.conv_forward(one, one, one[0, 0, 0], "rleu", 1, 0)
-    with pytest.raises(ValueError, match="unknown activation 'rleu'"):
-        module.conv_transpose_backward(one, one, one, one, "rleu", 1, 0)
 
 
 @each_module
 def test_a_kernel_for_other_channels_is_refused(module: ModuleType) -> None:
     x, W, b = np.ones((1, 4, 4, 2)), np.ones((2, 2, 3, 5)), np.ones(5)
     with pytest.raises(ValueError, match="matmul"):
-        module.conv_forward(x, W, b, "identity", 1, 0)
+        module.conv_forward(x, W, b, Window(1, 0))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((28, 31, 1, 1), "kernel size: found 31, expected at most 30, the size"),
-        ((28, 0, 1, 1), "kernel size: found 0, expected a whole number from 1 on"),
-        ((28, 4, 0, 1), "stride: found 0, expected a whole number from 1 on"),
-        ((28, 4, 1.5, 1), "stride: found 1.5, expected a whole number from 1 on"),
-        ((28, 4, 2, -1), "padding: found -1, expected a whole number from 0 on"),
-        ((0, 1, 1, 1), "image size: found 0, expected a whole number from 1 on"),
+        ((28, 0, 1, 1), "K: found 0, expected 1 or more"),
+        ((28, 4, 0, 1), "stride: found 0, expected 1 or more"),
+        ((28, 4, 2, -1), "padding: found -1, expected 0 or more"),
+        ((0, 1, 1, 1), "H: found 0, expected 1 or more"),
         ((7, 4, 2, 1, 2), "output_padding: found 2, expected less than the stride, 2"),
-        ((7, 4, 2, 1, -1), "output_padding: found -1, expected a whole number from 0"),
-        ((7, 4, 0, 1, 0), "stride: found 0, expected a whole number from 1 on"),
-        ((7, 0, 2, 1, 0), "kernel size: found 0, expected a whole number from 1 on"),
-        ((7, 4, 2, -1, 0), "padding: found -1, expected a whole number from 0 on"),
-        ((0, 4, 2, 1, 0), "map size: found 0, expected a whole number from 1 on"),
+        ((7, 4, 2, 1, -1), "output_padding: found -1, expected 0 or more"),
+        ((7, 4, 0, 1, 0), "stride: found 0, expected 1 or more"),
+        ((7, 0, 2, 1, 0), "K: found 0, expected 1 or more"),
+        ((7, 4, 2, -1, 0), "padding: found -1, expected 0 or more"),
+        ((0, 4, 2, 1, 0), "H: found 0, expected 1 or more"),
         ((1, 4, 2, 2, 0), "padding: found 2, expected less than half of 4, the size"),
     ],
 )
 def test_what_has_no_size_is_refused(arguments: tuple[Any, ...], message: str) -> None:
     size = conv.conv_size if len(arguments) == 4 else conv.transpose_size
-    with pytest.raises(ArgumentError, match=f"^{message}"):
+    with pytest.raises(ValueError, match=f"^{message}"):
         size(*arguments)
 
 
 @each_module
 def test_the_functions_refuse_what_has_no_size(module: ModuleType) -> None:
     x, W, b = np.ones((1, 4, 2, 1)), np.ones((3, 3, 1, 1)), np.ones(1)
-    with pytest.raises(ArgumentError, match="found 3, expected at most 2"):
-        module.conv_forward(x, W, b, "identity", 1, 0)
-    with pytest.raises(ArgumentError, match="output_padding: found 1"):
-        module.conv_transpose_forward(x, W, b, "identity", 1, 0, 1)
+    with pytest.raises(ValueError, match="found 3, expected at most 2"):
+        module.conv_forward(x, W, b, Window(1, 0))
+    with pytest.raises(ValueError, match="output_padding: found 1"):
+        module.conv_transpose_forward(x, W, b, Window(1, 0), 1)
 
 
 @pytest.mark.parametrize("size", [*range(1, 12)])

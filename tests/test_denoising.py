@@ -6,7 +6,6 @@ from data import tiny
 
 from numpyvae import VAE, Dataset, train
 from numpyvae.datasets.corrupt import Corruption
-from numpyvae.model.workspace import fresh
 
 
 def restorer(data: Dataset, how: str, level: float) -> VAE:
@@ -28,7 +27,7 @@ def test_it_restores_images_it_has_never_seen(how: str, level: float) -> None:
     model = restorer(data, how, level)
     clean = data.test_images.reshape(len(data.test_images), -1).astype(np.float32) / 255
     seen = Corruption(how, level)(clean, np.random.default_rng(0))
-    z = model.encoder.forward(seen, model.params, model.pairs, fresh)[-1]
+    z = model.encoder.forward(seen, model.workspace())[-1].y
     before = ((seen - clean) ** 2).sum()
     assert ((model.decode(z) - clean) ** 2).sum() < before / 5
 

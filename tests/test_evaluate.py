@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from numpyvae import VAE
 from numpyvae.errors import ArgumentError
-from numpyvae.kernels.active_pixels import Input, rows_of
-from numpyvae.model.workspace import fresh
+from numpyvae.kernels.active_pixels import rows_of
+from numpyvae.pairs.types import Input
 from numpyvae.training.evaluate import (
     BLOCK,
     Evaluation,
@@ -137,7 +137,7 @@ def test_images_that_do_not_fit_are_refused(images: NDArray, binarize: str) -> N
 def exact_nll(vae: VAE, x: NDArray[np.float64]) -> float:
     """-log p(x), mean over images, by the trapezium rule over the only latent."""
     z = np.linspace(-9, 9, 4001)
-    logits = vae.decoder.forward(z[:, None], vae.params, vae.pairs, fresh)[-1]
+    logits = vae.decoder.forward(z[:, None], vae.workspace())[-1].y
     log_prior = -(z * z + np.log(2 * np.pi)) / 2
     log_joint = x @ logits.T - np.logaddexp(0, logits).sum(axis=1) + log_prior
     return -np.log(np.exp(log_joint).sum(axis=1) * (z[1] - z[0])).mean()

@@ -22,15 +22,13 @@ from differences import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from works import drawn_params, work_over
 
-from numpyvae.kernels.backends import reference
-from numpyvae.model.workspace import fresh
 from numpyvae.pairs import likelihoods
+from numpyvae.pairs.bernoulli import bernoulli_backward, bernoulli_forward
 from numpyvae.pairs.likelihoods import (
     LIKELIHOODS,
     Likelihood,
-    bernoulli_backward,
-    bernoulli_forward,
     continuous_bernoulli_backward,
     continuous_bernoulli_forward,
     continuous_bernoulli_mean,
@@ -41,8 +39,6 @@ from numpyvae.pairs.likelihoods import (
 FLOATS = (np.float32, np.float64)
 
 each_method = pytest.mark.parametrize("method", [CENTRAL, COMPLEX], ids=["fd", "cs"])
-
-
 each_likelihood = pytest.mark.parametrize("p", LIKELIHOODS.values(), ids=LIKELIHOODS)
 
 
@@ -50,15 +46,7 @@ each_likelihood = pytest.mark.parametrize("p", LIKELIHOODS.values(), ids=LIKELIH
 
 
 def nll_with(p: Likelihood, out: Array, x: Array, **params: Array) -> Array:
-    return p.forward(out, x, params, reference, fresh)[0]
-
-
-def parameters(p: Likelihood, rng: np.random.Generator, dtype: Any) -> dict[str, Array]:
-    """Of its own, if it has any."""
-    return {
-        name: rng.standard_normal(shape).astype(dtype)
-        for name, shape in p.learned.items()
-    }
+    return p.forward(out, x, work_over(params))[0]
 
 
 def outputs(p: Likelihood, rng: np.random.Generator, B: int, D: int) -> Array:
@@ -68,6 +56,8 @@ def outputs(p: Likelihood, rng: np.random.Generator, B: int, D: int) -> Array:
 
 
 def pixels(p: Likelihood, rng: np.random.Generator, B: int, D: int) -> Array:
+    if p.levels:
+        return rng.integers(0, p.levels, (B, D)) / (p.levels - 1)
     x = rng.random((B, D))
     return np.round(x) if p.pixels == "binary" else x
 
@@ -79,8 +69,9 @@ def nodes(p: Likelihood, out: Array, **params: Array) -> tuple[Array, Array]:
     for a Gaussian of sigma 0.2 and more, which exp(-3 / 2) is. Otherwise it is one on
     [0, 1], and Gauss-Legendre is exact for an entire function.
     """
-    if p.pixels == "binary":
-        return np.array([[0.0], [1.0]]), np.ones(2)
+    levels = 2 if p.pixels == "binary" else p.levels
+    if levels:
+        return np.linspace(0, 1, levels)[:, None], np.ones(levels)
     ends = nll_with(p, out[[0, 0]], np.array([[-60.0], [60.0]]), **params)
     if ends.min() > 50:
         return np.arange(-800, 801)[:, None] * 0.1, np.full(1601, 0.1)
@@ -93,15 +84,13 @@ def test_it_is_a_distribution_with_its_mean(
     p: Likelihood, rng: np.random.Generator
 ) -> None:
     for _ in range(20):
-        params, out = parameters(p, rng, float), outputs(p, rng, 1, 1).clip(-3, 3)
+        params, out = drawn_params(p, rng), outputs(p, rng, 1, 1).clip(-3, 3)
         x, weights = nodes(p, out, **params)
         mass = weights * np.exp(-nll_with(p, out.repeat(len(x), axis=0), x, **params))
         # Up to 1,600 terms: pairwise, their rounding is that of a short sum. A step
         # before it rounds: an exponent of parts up to 3, all the terms to one side.
         assert_rounded("mass", mass.sum(), np.float64(1), steps=2)
-        mean = p.forward(out, x[:1], params, reference, fresh)[1]
-        assert_rounded("mean", mean[0, 0], mass @ x[:, 0])
-        np.testing.assert_array_equal(p.mean(out), mean)
+        assert_rounded("mean", p.mean(out)[0, 0], mass @ x[:, 0])
 
 
 @each_likelihood
@@ -109,14 +98,11 @@ def test_it_is_a_distribution_with_its_mean(
 def test_pixels_are_independent(p: Likelihood, B: int, D: int, seed: int) -> None:
     """An image's log-density is the sum of its pixels', each of its own outputs."""
     rng = np.random.default_rng(seed)
-    params, out = parameters(p, rng, float), outputs(p, rng, B, D)
-    x = pixels(p, rng, B, D)
-    nll, mean = p.forward(out, x, params, reference, fresh)
-    each = p.forward(
-        out.reshape(B * D, p.outputs), x.reshape(-1, 1), params, reference, fresh
-    )
-    assert_rounded("nll", nll, each[0].reshape(B, D).sum(axis=1))
-    assert_rounded("means", mean, each[1].reshape(B, D))
+    params, out = drawn_params(p, rng), outputs(p, rng, B, D)
+    x, each = pixels(p, rng, B, D), out.reshape(B * D, p.outputs)
+    of_pixels = nll_with(p, each, x.reshape(-1, 1), **params).reshape(B, D)
+    assert_rounded("nll", nll_with(p, out, x, **params), of_pixels.sum(axis=1))
+    assert_rounded("means", p.mean(out), p.mean(each).reshape(B, D))
 
 
 @each_likelihood
@@ -126,17 +112,15 @@ def test_its_backward_is_the_slope(
     p: Likelihood, method: Method, B: int, D: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    params, out = parameters(p, rng, float), outputs(p, rng, B, D)
-    x, dnll = pixels(p, rng, B, D), rng.standard_normal(B)
-    grads = {name: np.full_like(block, np.nan) for name, block in params.items()}
-    mean = p.forward(out, x, params, reference, fresh)[1]
-    dout = p.backward(dnll, out, mean, x, params, grads, reference, fresh)
+    params, out = drawn_params(p, rng), outputs(p, rng, B, D)
+    x, dnll, work = pixels(p, rng, B, D), rng.standard_normal(B), work_over(params)
+    dout = p.backward(dnll, out, p.forward(out, x, work)[1], x, work)
     check_gradients(
         method,
         lambda **at: nll_with(p, **at),
         {"out": out, "x": x, **params},
         dnll,
-        {"out": dout, **grads},
+        {"out": dout, **work.grads},
     )
 
 
@@ -145,17 +129,16 @@ def test_its_backward_is_the_slope(
 def test_the_dtype_stays_and_so_do_the_inputs(
     p: Likelihood, dtype: Any, rng: np.random.Generator
 ) -> None:
-    params, out = parameters(p, rng, dtype), outputs(p, rng, 3, 4).astype(dtype)
+    params, out = drawn_params(p, rng, dtype), outputs(p, rng, 3, 4).astype(dtype)
     x, dnll = pixels(p, rng, 3, 4).astype(dtype), np.ones(3, dtype)
-    grads = {name: np.empty_like(block) for name, block in params.items()}
 
-    def forward(out: Array, x: Array, params: dict[str, Array]) -> tuple[Array, Array]:
-        return p.forward(out, x, params, reference, fresh)
+    def forward(out: Array, x: Array, params: dict[str, Array]) -> tuple[Array, ...]:
+        return p.forward(out, x, work_over(params))[0], p.mean(out)
 
     def backward(out: Array, x: Array, params: dict[str, Array]) -> tuple[Array, ...]:
-        mean = forward(out, x, params)[1]
-        dout = p.backward(dnll, out, mean, x, params, grads, reference, fresh)
-        return dout, *grads.values()
+        work = work_over(params)
+        dout = p.backward(dnll, out, p.forward(out, x, work)[1], x, work)
+        return dout, *work.grads.values()
 
     for function in forward, backward:
         assert all(r.dtype == dtype for r in function(out, x, params))

@@ -1,7 +1,6 @@
 """A stack of layers: the oracle, and the slope of every block and of the input."""
 
 import itertools
-from types import SimpleNamespace
 
 import naive
 import numpy as np
@@ -16,21 +15,27 @@ from differences import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from works import work_over
 
 from numpyvae.kernels import backends
 from numpyvae.model.networks import Network, mlp
 from numpyvae.model.params import Parameters
-from numpyvae.model.workspace import Workspace, fresh
-from numpyvae.pairs.dense import ACTIVATIONS
+from numpyvae.model.workspace import Reused, Workspace
+from numpyvae.pairs.activations import ACTIVATIONS, RELU, TANH, Activation
+from numpyvae.pairs.reference import Reference
 
 # One, two and three layers; widths of 1 and 2, odd ones, no two alike in the last.
 WIDTHS = [(3, 2), (1, 1, 1), (5, 1, 3), (4, 7, 3, 6)]
 
-each_backend = pytest.mark.parametrize(
-    "pairs", [backends.reference, backends.compiled], ids=["reference", "compiled"]
+each_code = pytest.mark.parametrize(
+    "code", [backends.reference, backends.compiled], ids=["reference", "compiled"]
 )
 each_network = pytest.mark.parametrize(
-    ("widths", "activation"), list(itertools.product(WIDTHS, ACTIVATIONS))
+    ("widths", "f"),
+    [
+        pytest.param(widths, f, id=f"{widths}, {f.name}")
+        for widths, f in itertools.product(WIDTHS, ACTIVATIONS.values())
+    ],
 )
 seeds = st.integers(0, 2**32 - 1)
 batches = st.integers(1, 5)
@@ -38,45 +43,48 @@ batches = st.integers(1, 5)
 
 def network(
     widths: tuple[int, ...],
-    activation: str,
+    f: Activation,
     rng: np.random.Generator,
     dtype: type = np.float64,
     on_data: bool = False,
 ) -> tuple[Network, Parameters]:
-    net = mlp("net", widths, activation, on_data=on_data)
+    net = mlp("net", widths, f, on_data=on_data)
     params = Parameters.zeros(net.shapes(), dtype)
     net.initialise(params, rng)
     return net, params
 
 
 def test_the_table_names_each_layers_weights_and_biases() -> None:
-    assert mlp("net", (5, 4, 3), "relu", on_data=True).shapes() == {
+    assert mlp("net", (5, 4, 3), RELU, on_data=True).shapes() == {
         "net.0.W": (5, 4), "net.0.b": (4,), "net.1.W": (4, 3), "net.1.b": (3,),
     }  # fmt: skip
 
 
-@each_backend
+@each_code
 @each_network
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_forward_is_the_oracle(
-    pairs: SimpleNamespace,
+    code: Reference,
     widths: tuple[int, ...],
-    activation: str,
+    f: Activation,
     dtype: type,
     rng: np.random.Generator,
 ) -> None:
-    net, params = network(widths, activation, rng, dtype)
+    net, params = network(widths, f, rng, dtype)
     x = rng.standard_normal((3, widths[0])).astype(dtype)
-    ys = net.forward(x, params, pairs, fresh)
-    assert ys[0] is x and [y.shape for y in ys] == [(3, width) for width in widths]
+    traces = net.forward(x, work_over(params, code))
+    ys = [trace.y for trace in traces]
+    for trace, seen in zip(traces, [x, *ys], strict=False):
+        assert trace.x is seen
+    assert [y.shape for y in ys] == [(3, width) for width in widths[1:]]
     blocks = list(params.values())
     layers = list(zip(blocks[::2], blocks[1::2], strict=True))
     assert ys[-1].dtype == dtype
-    assert_rounded("y", ys[-1], naive.mlp(x, layers, activation))
+    assert_rounded("y", ys[-1], naive.mlp(x, layers, f.name))
 
 
 @pytest.mark.parametrize(
-    ("pairs", "method"),
+    ("code", "method"),
     [
         (backends.reference, CENTRAL),
         (backends.reference, COMPLEX),
@@ -87,70 +95,72 @@ def test_forward_is_the_oracle(
 @each_network
 @given(batches, seeds)
 def test_backward_is_the_slope(
-    pairs: SimpleNamespace,
+    code: Reference,
     method: Method,
     widths: tuple[int, ...],
-    activation: str,
+    f: Activation,
     batch: int,
     seed: int,
 ) -> None:
     rng = np.random.default_rng(seed)
-    net, params = network(widths, activation, rng)
+    net, params = network(widths, f, rng)
     x = rng.standard_normal((batch, widths[0]))
     dy = rng.standard_normal((batch, widths[-1]))
 
     def loss(x: Array, flat: Array) -> complex:
         x = x.astype(flat.dtype)
-        return (dy * net.forward(x, params.like(flat), pairs, fresh)[-1]).sum()
+        return (dy * net.forward(x, work_over(params.like(flat), code))[-1].y).sum()
 
-    grads = params.like(np.full_like(params.flat, np.nan))
-    ys = net.forward(x, params, pairs, fresh)
-    dx = net.backward(dy, ys, params, grads, pairs, fresh)
+    work = work_over(params, code)
+    dx = net.backward(dy, net.forward(x, work), work)
     dtype = np.complex128 if method is COMPLEX else np.float64
     by_flat = method.slopes(lambda flat: loss(x, flat), params.flat)
     by_x = method.slopes(lambda x: loss(x, params.flat.astype(dtype)), x)
     assert_close("dx", dx, by_x, method.error)
     for name, block in params.like(by_flat).items():
-        assert_close(name, grads[name], block, method.error)
+        assert_close(name, work.grads[name], block, method.error)
 
 
-@each_backend
+@each_code
 @each_network
 def test_a_network_on_data_has_the_same_gradients_but_no_dx(
-    pairs: SimpleNamespace,
+    code: Reference,
     widths: tuple[int, ...],
-    activation: str,
+    f: Activation,
     rng: np.random.Generator,
 ) -> None:
-    inner, params = network(widths, activation, rng)
-    outer = mlp("net", widths, activation, on_data=True)
+    inner, params = network(widths, f, rng)
+    outer = mlp("net", widths, f, on_data=True)
     x, dy = (rng.standard_normal((3, widths[i])) for i in (0, -1))
-    ys = inner.forward(x, params, pairs, fresh)
-    want, got = (params.like(np.full_like(params.flat, np.nan)) for _ in range(2))
-    assert inner.backward(dy, ys, params, want, pairs, fresh).shape == x.shape
-    assert outer.backward(dy, ys, params, got, pairs, fresh) is None
-    assert got.flat.tobytes() == want.flat.tobytes()
+    want, got = (work_over(params, code) for _ in range(2))
+    traces = inner.forward(x, want)
+    assert inner.backward(dy, traces, want).shape == x.shape
+    assert outer.backward(dy, traces, got) is None
+    for name, grad in got.grads.items():
+        assert grad.tobytes() == want.grads[name].tobytes()
 
 
-@each_backend
+@each_code
 def test_backward_overwrites_its_own_blocks_alone(
-    pairs: SimpleNamespace, rng: np.random.Generator
+    code: Reference, rng: np.random.Generator
 ) -> None:
-    net, _ = network((4, 3, 2), "tanh", rng)
+    net, _ = network((4, 3, 2), TANH, rng)
     shapes = {"before": (2,), **net.shapes(), "after": (3,)}
     params, grads = (Parameters.zeros(shapes, np.float64) for _ in range(2))
     params.flat[:] = rng.standard_normal(params.flat.size)
     x, dy = rng.standard_normal((5, 4)), rng.standard_normal((5, 2))
-    ys = net.forward(x, params, pairs, fresh)
-    kept = [y.copy() for y in ys], dy.copy(), params.flat.copy()
+    work = Workspace(params.blocks, grads.blocks, Reused(), code)
+    traces = net.forward(x, work)
+    kept = [y.copy() for y in (*(t.y for t in traces), dy, params.flat)]
     bits = set()
     for filler in (7.0, -3.0):
         grads.flat[:] = filler
-        dx = net.backward(dy, ys, params, grads, pairs, Workspace())
+        dx = net.backward(dy, traces, work)
         assert (grads["before"] == filler).all() and (grads["after"] == filler).all()
         bits.add((grads.flat[2:-3].tobytes(), dx.tobytes()))
     assert len(bits) == 1
-    for y, before in zip([*ys, dy, params.flat], [*kept[0], *kept[1:]], strict=True):
+    after = [*(t.y for t in traces), dy, params.flat]
+    for y, before in zip(after, kept, strict=True):
         np.testing.assert_array_equal(y, before)
 
 
@@ -158,7 +168,7 @@ def test_backward_overwrites_its_own_blocks_alone(
 
 
 def drawn_params(seed: int, dtype: type, inputs: int = 16) -> Parameters:
-    net = mlp("a", (inputs, 300, 2), "relu", on_data=True)
+    net = mlp("a", (inputs, 300, 2), RELU, on_data=True)
     params = Parameters.zeros(net.shapes(), dtype)
     net.initialise(params, np.random.default_rng(seed))
     return params

@@ -22,7 +22,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpyvae import VAE
-from numpyvae.errors import ArgumentError
 from numpyvae.pairs.objectives import (
     Elbo,
     Iwae,
@@ -142,7 +141,9 @@ def tiny(posterior: str, seed: int = 0) -> tuple[VAE, Array]:
     return model, (rng.random((4, 6)) < 0.5).astype(float)
 
 
-@pytest.mark.parametrize("posterior", [p for p in POSTERIORS if p != "point"])
+@pytest.mark.parametrize(
+    "posterior", [p.name for p in POSTERIORS.values() if p.family.has_density]
+)
 def test_one_sample_is_the_elbo(posterior: str, rng: np.random.Generator) -> None:
     """The importance-weighted bound of K = 1, and the ELBO with its KL sampled."""
     model, x = tiny(posterior)
@@ -202,12 +203,11 @@ def test_more_samples_are_a_tighter_bound(rng: np.random.Generator) -> None:
         (lambda: Elbo(samples=0), "samples: found 0, expected a whole number from 1"),
         (lambda: Elbo(kl="open"), "kl: found 'open', expected closed or sampled"),
         (lambda: Iwae(0), "samples: found 0, expected a whole number from 1"),
-        (lambda: Iwae(kl="closed"), "kl: found 'closed', expected sampled"),
     ],
 )
 def test_bad_values_are_told(make: object, message: str) -> None:
     assert callable(make)
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 

@@ -1,7 +1,6 @@
 """SGD and Adam, reference and compiled, against the oracle and by hand."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 
 import naive
 import numpy as np
@@ -11,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpyvae.kernels import backends
-from numpyvae.pairs.optimizers import SGD, Adam
+from numpyvae.pairs.reference import Reference
+from numpyvae.training.optimizers import SGD, Adam
 
 FLOATS = (np.float32, np.float64)
 # The compiled Adam takes 1024 parameters at a time.
@@ -19,15 +19,15 @@ SIZES = [1, 2, 7, 63, 1023, 1024, 1025, 2500]
 # A step as long as the parameters are large, or their rounding would cover its errors.
 LR, BETA1, BETA2, EPS = 0.7, 0.8, 0.95, 1e-3
 
-each_backend = pytest.mark.parametrize(
-    "pairs", [backends.reference, backends.compiled], ids=["reference", "compiled"]
+each_code = pytest.mark.parametrize(
+    "code", [backends.reference, backends.compiled], ids=["reference", "compiled"]
 )
 each_optimizer = pytest.mark.parametrize("kind", [SGD, Adam])
 each_dtype = pytest.mark.parametrize("dtype", FLOATS)
 
 
-def adam(params: Array, pairs: SimpleNamespace) -> Adam:
-    return Adam(params, pairs, LR, BETA1, BETA2, EPS)
+def adam(params: Array, code: Reference) -> Adam:
+    return Adam(params, code, LR, BETA1, BETA2, EPS)
 
 
 def gradients_of(
@@ -38,12 +38,12 @@ def gradients_of(
     return (rng.standard_normal((steps, shards, size)) * scale).astype(dtype)
 
 
-@each_backend
+@each_code
 @each_dtype
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("shards", [1, 2, 3])
 def test_several_steps_are_the_oracle(
-    pairs: SimpleNamespace,
+    code: Reference,
     dtype: type,
     size: int,
     shards: int,
@@ -53,9 +53,9 @@ def test_several_steps_are_the_oracle(
     grads = gradients_of(rng, 4, shards, size, dtype)
     sums = grads.sum(axis=1, dtype=np.float64)
     for build, want in [
-        (lambda params: SGD(params, pairs, LR), naive.sgd(start, sums, LR)),
+        (lambda params: SGD(params, code, LR), naive.sgd(start, sums, LR)),
         (
-            lambda params: adam(params, pairs),
+            lambda params: adam(params, code),
             naive.adam(start, sums, LR, BETA1, BETA2, EPS),
         ),
     ]:
@@ -66,16 +66,16 @@ def test_several_steps_are_the_oracle(
         assert_rounded(type(optimizer).__name__, optimizer.params, want)
 
 
-@each_backend
+@each_code
 @each_dtype
-def test_two_steps_by_hand(pairs: SimpleNamespace, dtype: type) -> None:
+def test_two_steps_by_hand(code: Reference, dtype: type) -> None:
     """beta1 = 1/2, beta2 = 3/4, eps = 1, lr = 1; gradient 4, then 2.
 
     m = 2, v = 4: m_hat = 2 / (1/2) = 4, v_hat = 4 / (1/4) = 16, step 4 / (4 + 1).
     m = 2, v = 4: m_hat = 2 / (3/4) = 8/3, v_hat = 4 / (7/16) = 64/7.
     """
     params = np.array([10], dtype)
-    optimizer = Adam(params, pairs, 1.0, 0.5, 0.75, 1.0)
+    optimizer = Adam(params, code, 1.0, 0.5, 0.75, 1.0)
     optimizer.advance()
     optimizer.update(np.array([[4]], dtype))
     assert_rounded("step 1", params, np.array([10 - 0.8]))
@@ -86,19 +86,19 @@ def test_two_steps_by_hand(pairs: SimpleNamespace, dtype: type) -> None:
     assert (optimizer.m, optimizer.v, optimizer.step) == (2, 4, 2)
 
 
-@each_backend
+@each_code
 @each_dtype
-def test_the_first_adam_step_moves_by_lr(pairs: SimpleNamespace, dtype: type) -> None:
+def test_the_first_adam_step_moves_by_lr(code: Reference, dtype: type) -> None:
     """|g| / (|g| + eps) is 1 up to eps / |g| = 1e-8 / 0.1."""
     grad = np.array([[0.1, -0.5, 3, -2000]], dtype)
-    optimizer = Adam(np.zeros(4, dtype), pairs, lr=0.25)
+    optimizer = Adam(np.zeros(4, dtype), code, lr=0.25)
     optimizer.advance()
     optimizer.update(grad)
     error = 1e-7 + 16 * np.finfo(dtype).eps
     np.testing.assert_allclose(optimizer.params, -0.25 * np.sign(grad[0]), rtol=error)
 
 
-@each_backend
+@each_code
 @each_optimizer
 @each_dtype
 @given(
@@ -107,7 +107,7 @@ def test_the_first_adam_step_moves_by_lr(pairs: SimpleNamespace, dtype: type) ->
     st.integers(0, 2**32 - 1),
 )
 def test_parts_give_the_bits_of_the_whole(
-    pairs: SimpleNamespace,
+    code: Reference,
     kind: type,
     dtype: type,
     size: int,
@@ -120,7 +120,7 @@ def test_parts_give_the_bits_of_the_whole(
     steps = gradients_of(rng, 3, 2, size, dtype)
     edges = sorted({0, size, *(cut for cut in cuts if cut < size)})
     parts = [slice(a, b) for a, b in pairwise(edges)]
-    whole, split = (kind(start.copy(), pairs, lr=LR) for _ in range(2))
+    whole, split = (kind(start.copy(), code, lr=LR) for _ in range(2))
     for grads in steps:
         whole.advance()
         whole.update(grads)
@@ -131,18 +131,18 @@ def test_parts_give_the_bits_of_the_whole(
     assert not np.array_equal(whole.params, start)
 
 
-@each_backend
+@each_code
 @each_dtype
 def test_updates_leave_the_gradients(
-    pairs: SimpleNamespace, dtype: type, rng: np.random.Generator
+    code: Reference, dtype: type, rng: np.random.Generator
 ) -> None:
     grads = gradients_of(rng, 1, 3, 5, dtype)[0]
 
     def update(grads: Array) -> Array:
-        optimizer = adam(np.ones(5, dtype), pairs)
+        optimizer = adam(np.ones(5, dtype), code)
         optimizer.advance()
         optimizer.update(grads)
-        sgd = SGD(optimizer.params, pairs, LR)
+        sgd = SGD(optimizer.params, code, LR)
         sgd.advance()
         sgd.update(grads)
         assert optimizer.params.dtype == optimizer.m.dtype == optimizer.v.dtype == dtype
@@ -159,8 +159,8 @@ def test_moments_that_fade_become_zero_and_nan_stays(dtype: type) -> None:
     """
     tiny = np.finfo(dtype).tiny
     found = []
-    for pairs in (backends.reference, backends.compiled):
-        optimizer = Adam(np.ones(3, dtype), pairs, LR, 0.5, 0.5)
+    for code in (backends.reference, backends.compiled):
+        optimizer = Adam(np.ones(3, dtype), code, LR, 0.5, 0.5)
         optimizer.m[...] = optimizer.v[...] = [8 * tiny, 1.5 * tiny, np.nan]
         optimizer.advance()
         optimizer.update(np.zeros((2, 3), dtype))

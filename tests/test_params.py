@@ -27,6 +27,13 @@ def test_views_and_vector_are_one_memory() -> None:
     assert all(np.shares_memory(view, params.flat) for view in params.values())
 
 
+def test_blocks_are_the_views_and_stay_them() -> None:
+    params = Parameters.zeros(SHAPES, np.float64)
+    assert all(params.blocks[name] is view for name, view in params.items())
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        params.blocks["a.0.b"] = np.zeros(3)  # type: ignore[index]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
 def test_zeros_has_the_dtype_and_the_size(dtype: type) -> None:
     flat = Parameters.zeros(SHAPES, dtype).flat
@@ -40,6 +47,14 @@ def test_like_lays_the_table_over_another_vector() -> None:
     assert grads.flat is other and grads.shapes == params.shapes
     grads["a.0.b"][...] = 2
     assert other.sum() == SIZE + 3 and not params.flat.any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+def test_unwritten_is_nan_of_the_same_table_and_dtype(dtype: type) -> None:
+    params = Parameters.zeros(SHAPES, dtype)
+    grads = params.unwritten()
+    assert grads.shapes == params.shapes and grads.flat.dtype == dtype
+    assert np.isnan(grads.flat).all() and not params.flat.any()
 
 
 @pytest.mark.parametrize("shape", [(0,), (SIZE - 1,), (SIZE + 1,), (SIZE, 1)])

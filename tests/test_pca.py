@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from numpyvae import VAE
 from numpyvae.analysis.pca import largest_angle, principal_axes, principal_plane
 from numpyvae.pairs.objectives import ELBO
-from numpyvae.pairs.optimizers import Adam
+from numpyvae.training.optimizers import Adam
 
 
 @pytest.mark.parametrize("latent", [3, 5])

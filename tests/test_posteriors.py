@@ -1,13 +1,13 @@
 """The posteriors: what z is distributed as, what it costs, and the slopes of both.
 
-Whatever POSTERIORS has is tried; "point" has no density.
+Whatever POSTERIORS has is tried.
 
-Shapes: B batch, N samples, Z latents.
+Shapes: B batch, N samples, Z latents, S statistics.
 """
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import naive
 import numpy as np
@@ -17,133 +17,156 @@ from differences import (
     COMPLEX,
     Array,
     Method,
+    assert_close,
     assert_rounded,
     check_gradients,
+    complex_step,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 from meaning import score
+from works import drawn_params, work_over
 
-from numpyvae.kernels.backends import reference
-from numpyvae.pairs.posteriors import POSTERIORS, Code, Posterior
+from numpyvae.pairs import kl, posteriors, priors
+from numpyvae.pairs.kl import CLOSED, Rate, SampledKL
+from numpyvae.pairs.posteriors import (
+    POSTERIORS,
+    Code,
+    Diagonal,
+    Family,
+    Full,
+    Head,
+    Point,
+)
+from numpyvae.pairs.priors import Parts, StandardNormal
 
 SAMPLES, LATENT = 100_000, 3
 LIMIT, POWER = 5, 20  # standard errors: the real code, a planted fault
 
+# What eps is multiplied by, for the statistics s (S,) and Z: a root of the covariance.
+ROOTS: dict[type[Family], Callable[[Array, int], Array]] = {
+    Diagonal: lambda s, Z: np.diag(naive.sigma(s[None, Z:])[0]),
+    Full: lambda s, Z: naive.cholesky(s[None, Z:])[0],
+    Point: lambda s, Z: np.zeros((Z, Z)),
+}
+DENSITIES = [p.name for p in POSTERIORS.values() if p.family.has_density]
+GAUSSIANS = [p.name for p in POSTERIORS.values() if p.family in ROOTS]
+FORMULAS = [
+    name for name in DENSITIES if (POSTERIORS[name].family, StandardNormal) in CLOSED
+]
+
 each_method = pytest.mark.parametrize("method", [CENTRAL, COMPLEX], ids=["fd", "cs"])
 each_posterior = pytest.mark.parametrize("name", POSTERIORS)
-each_density = pytest.mark.parametrize("name", [n for n in POSTERIORS if n != "point"])
+each_density = pytest.mark.parametrize("name", DENSITIES)
 sizes = st.integers(1, 4)
 
 
 class Drawn(NamedTuple):
-    """A posterior with what its parameters are made from."""
+    """A posterior with what its statistics are made from."""
 
-    q: Posterior
-    h: Array  # (B, E)
+    family: Family
+    head: Head
     params: dict[str, Array]
+    h: Array  # (B, E)
+
+    def code(self, eps: Array, h: Array | None = None, **params: Array) -> Code:
+        """Of `h`, or of the one row there is, with each of eps (N, Z)."""
+        h = np.repeat(self.h, len(eps), axis=0) if h is None else h
+        s = self.head.forward(h, self.params | params)
+        return self.family.forward(s, eps, work_over(self.params | params))
 
 
 def draw(name: str, latent: int, rng: np.random.Generator, rows: int = 1) -> Drawn:
-    q = POSTERIORS[name](latent)
-    params = {n: rng.standard_normal(shape) / 2 for n, shape in q.learned.items()}
-    return Drawn(q, rng.standard_normal((rows, q.outputs)) / 2, params)
+    family = POSTERIORS[name].family(latent)
+    head = POSTERIORS[name].head(family, latent)
+    params = drawn_params(family, rng) | drawn_params(head, rng)
+    return Drawn(family, head, params, rng.standard_normal((rows, head.outputs)) / 2)
 
 
-def sampled(drawn: Drawn, f: SimpleNamespace, eps: Array) -> Code:
-    """Codes of the one h with each of eps (N, Z)."""
-    h = np.repeat(drawn.h, len(eps), axis=0)
-    return drawn.q.forward(h, eps, drawn.params, f)
-
-
-def covariance(code: Code) -> Array:
-    """(Z, Z), by the oracle: from the entries of L, or from logvar."""
-    if code.spread is None:
-        return np.zeros((code.mu.shape[1],) * 2)
-    if np.ndim(code.scale) == 3:
-        L = naive.cholesky(code.spread[:1])[0]
-        return L @ L.T
-    return np.diag(naive.sigma(code.spread[:1])[0] ** 2)
+def rates(family: Family, latent: int) -> list[Rate]:
+    """Of the KL to N(0, I): at the sample, if q has a density, and by a formula."""
+    prior = StandardNormal(cast(Parts, SimpleNamespace(latent=latent)))
+    found: list[Rate] = [SampledKL(family, prior)] if family.has_density else []
+    closed = CLOSED.get((type(family), StandardNormal))
+    return found + ([closed] if closed else [])
 
 
 # ---- Meaning -------------------------------------------------------------------------
 
 
-def off_in_mean_and_covariance(
-    name: str, f: SimpleNamespace, rng: np.random.Generator
-) -> float:
-    """How many standard errors z's moments are off, those of L^-1 (z - mu)."""
-    drawn = draw(name, LATENT, rng)
-    code = sampled(drawn, f, rng.standard_normal((SAMPLES, LATENT)))
-    L = np.linalg.cholesky(covariance(code))
-    e = np.linalg.solve(L, (code.z - code.mu).T).T
-    i, j = np.triu_indices(LATENT)
-    return score(np.hstack([e, e[:, i] * e[:, j] - (i == j)]))
+@each_posterior
+def test_a_family_that_stretches_eps_has_an_oracle(
+    name: str, rng: np.random.Generator
+) -> None:
+    drawn, eps = draw(name, LATENT, rng), rng.standard_normal((1, LATENT))
+    at = [drawn.code(factor * eps).z for factor in (0, 1, 2)]
+    if np.abs(at[2] - 2 * at[1] + at[0]).max() < 1e-12:
+        assert POSTERIORS[name].family in ROOTS
+
+
+@pytest.mark.parametrize("name", GAUSSIANS)
+def test_z_and_its_moments_are_those_of_its_gaussian(
+    name: str, rng: np.random.Generator
+) -> None:
+    drawn, eps = draw(name, LATENT, rng), rng.standard_normal((7, LATENT))
+    code = drawn.code(eps)
+    root = ROOTS[POSTERIORS[name].family](code.s[0], LATENT)
+    mean = np.repeat(drawn.h[:, :LATENT], 7, axis=0)
+    assert_rounded("z", code.z, mean + eps @ root.T)
+    found = drawn.family.moments(code.s, work_over(drawn.params))
+    np.testing.assert_array_equal(found[0], mean)
+    np.testing.assert_array_equal(code.mu, mean)
+    want = np.sqrt(np.diag(root @ root.T))
+    assert_rounded("deviations", found[1], np.tile(want, (7, 1)))
 
 
 @each_density
-def test_z_has_the_mean_and_the_covariance(name: str, rng: np.random.Generator) -> None:
-    assert off_in_mean_and_covariance(name, reference, rng) < LIMIT
+@given(sizes, st.integers(0, 2**32 - 1))
+def test_log_prob_is_the_change_of_variables(name: str, Z: int, seed: int) -> None:
+    """log N(eps) less log|det dz/deps|, whose Jacobian is measured."""
+    rng = np.random.default_rng(seed)
+    drawn, eps = draw(name, Z, rng), rng.standard_normal((1, Z))
+    jacobian = [complex_step(lambda e, i=i: drawn.code(e).z[0, i], eps)[0]
+                for i in range(Z)]  # fmt: skip
+    want = sum(naive.log_normal(e, 0.0, 1.0) for e in eps[0].tolist())
+    want -= np.linalg.slogdet(np.array(jacobian))[1]
+    log_q = drawn.family.log_prob(drawn.code(eps), eps)
+    assert_close("log q", log_q, np.array([want]), 1e-12)  # of up to 20 nats
 
 
-def wrong(**functions: Callable) -> SimpleNamespace:
-    """The reference with some functions replaced."""
-    return SimpleNamespace(**vars(reference) | functions)
-
-
-def without_exp(entries: Array) -> Array:
-    L = reference.cholesky_forward(entries)
-    i = np.arange(L.shape[1])
-    L[:, i, i] = 1 + entries[:, : L.shape[1]]
-    return L
-
-
-def transposed(mu: Array, L: Array, eps: Array) -> Array:
-    return reference.correlate_forward(mu, L.transpose(0, 2, 1), eps)
-
-
-@pytest.mark.parametrize(
-    ("name", "fault"),
-    [
-        ("full", wrong(correlate_forward=transposed)),
-        ("full", wrong(cholesky_forward=without_exp)),
-        ("full", wrong(correlate_forward=lambda mu, L, eps: mu + eps)),
-        ("diagonal", wrong(sigma_forward=np.exp)),
-        ("shared", wrong(sigma_forward=np.exp)),
-        ("fixed", wrong(sigma_forward=np.exp)),
-    ],
-)
-def test_of_a_fault_it_has_not(
-    name: str, fault: SimpleNamespace, rng: np.random.Generator
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_the_density_at_a_sample_is_that_of_its_gaussian(
+    Z: int, B: int, seed: int
 ) -> None:
-    assert off_in_mean_and_covariance(name, fault, rng) > POWER
+    """Against the covariance's inverse and determinant."""
+    rng = np.random.default_rng(seed)
+    drawn, eps = draw("full", Z, rng, rows=B), rng.standard_normal((B, Z))
+    code = drawn.code(eps, drawn.h)
+    covariance, off = code.scale @ code.scale.transpose(0, 2, 1), code.z - code.mu
+    want = -np.linalg.slogdet(2 * np.pi * covariance)[1] / 2
+    want -= (off[:, None] @ np.linalg.inv(covariance) @ off[:, :, None])[:, 0, 0] / 2
+    # The inverse multiplies rounding by the condition number.
+    steps = int(np.linalg.cond(covariance).max()) + 1
+    assert_rounded("log q", drawn.family.log_prob(code, eps), want, steps=steps)
 
 
-@each_posterior
-def test_deviations_are_those_of_each_latent(
-    name: str, rng: np.random.Generator
-) -> None:
-    drawn = draw(name, LATENT, rng)
-    code = sampled(drawn, reference, np.zeros((1, LATENT)))
-    want = np.sqrt(np.diag(covariance(code)))
-    assert_rounded("deviations", drawn.q.deviations(code)[0], want)
-    np.testing.assert_array_equal(code.z, code.mu)
-
-
-def test_a_point_is_where_it_is_and_costs_nothing(rng: np.random.Generator) -> None:
-    drawn = draw("point", LATENT, rng)
-    code = sampled(drawn, reference, rng.standard_normal((5, LATENT)))
+def test_a_point_has_no_density_and_costs_nothing(rng: np.random.Generator) -> None:
+    drawn, eps = draw("point", LATENT, rng), rng.standard_normal((5, LATENT))
+    code, work = drawn.code(eps), work_over({})
     np.testing.assert_array_equal(code.z, np.repeat(drawn.h, 5, axis=0))
-    np.testing.assert_array_equal(drawn.q.kl_forward(code, reference), np.zeros(5))
+    terms, _ = CLOSED[Point, StandardNormal].forward(code, eps, work)
+    np.testing.assert_array_equal(sum(terms.values()), np.zeros(5))
+    with pytest.raises(ValueError, match=r"^point: found no density"):
+        drawn.family.log_prob(code, eps)
 
 
 def test_shared_and_fixed_spreads_know_nothing_of_x(rng: np.random.Generator) -> None:
     for name in ("shared", "fixed"):
-        q, h, params = draw(name, LATENT, rng, rows=4)
-        code = q.forward(h, np.ones_like(h), params, reference)
-        assert (q.deviations(code) == q.deviations(code)[0]).all()
-        np.testing.assert_array_equal(code.mu, h)
-    assert_rounded("the fixed one", q.deviations(code), np.full((4, LATENT), 0.5))
+        drawn = draw(name, LATENT, rng, rows=4)
+        code = drawn.code(np.ones((4, LATENT)), drawn.h)
+        assert (code.scale == code.scale[0]).all()
+        np.testing.assert_array_equal(code.mu, drawn.h)
+    assert_rounded("the fixed one", code.scale, np.full((4, LATENT), 0.5))
 
 
 class Estimate(NamedTuple):
@@ -153,63 +176,66 @@ class Estimate(NamedTuple):
     gradient: float
 
 
-def estimate(name: str, f: SimpleNamespace, rng: np.random.Generator) -> Estimate:
+def estimate(name: str, rng: np.random.Generator) -> Estimate:
     """The sampled KL and its gradient, against the closed ones."""
     drawn, ones = draw(name, LATENT, rng), np.ones(SAMPLES)
-    q, eps = drawn.q, rng.standard_normal((SAMPLES, LATENT))
-    code = sampled(drawn, f, eps)
-    kl = f.sampled_kl_forward(code.z, eps, q.logdet_forward(code))
-    dz, dlogdet = f.sampled_kl_backward(ones, code.z)
-    dmu, dspread = q.backward(dz, eps, code, f)
-    dspread = dspread + q.logdet_backward(dlogdet, code)
-    exact = q.kl_backward(ones, code, reference)
-    off = np.hstack([dmu - exact[0], dspread - exact[1]])
-    return Estimate(score(kl - q.kl_forward(code, f)), score(off))
+    eps, work = rng.standard_normal((SAMPLES, LATENT)), work_over(drawn.params)
+    code, found = drawn.code(eps), []
+    for rate in rates(drawn.family, LATENT):
+        terms, kept = rate.forward(code, eps, work)
+        back = rate.backward(ones, code, kept, eps, work)
+        ds = drawn.family.backward(back.dz + 0 * eps, back.dlog, code, eps, work)
+        found.append((sum(terms.values()), ds + back.ds))
+    (kl, ds), (exact_kl, exact_ds) = found
+    return Estimate(score(kl - exact_kl), score(ds - exact_ds))
 
 
-@each_density
+@pytest.mark.parametrize("name", FORMULAS)
 def test_the_closed_kl_is_the_mean_of_the_sampled_one(
     name: str, rng: np.random.Generator
 ) -> None:
-    found = estimate(name, reference, rng)
+    found = estimate(name, rng)
     assert found.kl < LIMIT and found.gradient < LIMIT
-
-
-def without_logdet(z: Array, eps: Array, logdet: Array) -> Array:
-    return reference.sampled_kl_forward(z, eps, 0 * logdet)
 
 
 def logs_twice(mu: Array, L: Array) -> Array:
     diagonal = np.diagonal(L, axis1=1, axis2=2)
-    return reference.full_kl_forward(mu, L) - np.log(diagonal).sum(axis=1)
+    return FULL_KL(mu, L) - np.log(diagonal).sum(axis=1)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        wrong(full_kl_forward=lambda mu, L: 2 * reference.full_kl_forward(mu, L)),
-        wrong(full_kl_forward=logs_twice),
-        wrong(sampled_kl_forward=without_logdet),
-        wrong(sampled_kl_forward=lambda *a: 2 * reference.sampled_kl_forward(*a)),
-        wrong(correlate_forward=lambda mu, L, eps: mu + eps),
-    ],
-)
-def test_of_a_fault_it_is_not(fault: SimpleNamespace, rng: np.random.Generator) -> None:
-    assert estimate("full", fault, rng).kl > POWER
+FULL_KL, NORMAL = kl.full_kl_forward, priors.standard_normal_forward
+FAULTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
+    "twice": (kl, "full_kl_forward", lambda mu, L: 2 * FULL_KL(mu, L)),
+    "logs twice": (kl, "full_kl_forward", logs_twice),
+    "no logdet": (Full, "log_prob", lambda q, c, e: posteriors.normal_log_prob(e)),
+    "p twice": (priors, "standard_normal_forward", lambda z: 2 * NORMAL(z)),
+    "L forgotten": (posteriors, "correlate_forward", lambda mu, L, eps: mu + eps),
+}
+GRADIENT_FAULTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
+    "sign of p": (priors, "standard_normal_backward", lambda d, z: -d[:, None] * z),
+    "half of p": (priors, "standard_normal_backward", lambda d, z: d[:, None] * z / 2),
+    "dL turned": (
+        posteriors,
+        "correlate_backward",
+        lambda dz, e: (dz, e[:, :, None] * dz[:, None, :]),
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        wrong(sampled_kl_backward=lambda dkl, z: (dkl[:, None] * z, dkl)),
-        wrong(sampled_kl_backward=lambda dkl, z: (dkl[:, None] * z / 2, -dkl)),
-        wrong(correlate_backward=lambda dz, e: (dz, e[:, :, None] * dz[:, None, :])),
-    ],
-)
-def test_of_a_fault_its_gradient_is_not(
-    fault: SimpleNamespace, rng: np.random.Generator
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_of_a_fault_it_is_not(
+    fault: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert estimate("full", fault, rng).gradient > POWER
+    monkeypatch.setattr(*fault)
+    assert estimate("full", rng).kl > POWER
+
+
+@pytest.mark.parametrize("fault", GRADIENT_FAULTS.values(), ids=GRADIENT_FAULTS)
+def test_of_a_fault_its_gradient_is_not(
+    fault: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*fault)
+    assert estimate("full", rng).gradient > POWER
 
 
 @given(sizes, sizes, st.integers(0, 2**32 - 1))
@@ -217,30 +243,23 @@ def test_full_with_a_diagonal_is_diagonal(B: int, Z: int, seed: int) -> None:
     """L_jj = exp(logvar_j / 2), so an entry is half a logvar, and its slope twice."""
     rng = np.random.default_rng(seed)
     mu, logvar, eps, dz = rng.standard_normal((4, B, Z))
-    dkl = rng.standard_normal(B)
+    dkl, work, results = rng.standard_normal(B), work_over({}), []
     below = np.zeros((B, Z * (Z - 1) // 2))
-    full, diagonal = POSTERIORS["full"](Z), POSTERIORS["diagonal"](Z)
-    results = []
-    for q, h in (
-        (full, np.hstack([mu, logvar / 2, below])),
-        (diagonal, np.hstack([mu, logvar])),
+    for q, s, half in (
+        (Full(Z), np.hstack([mu, logvar / 2, below]), 0.5),
+        (Diagonal(Z), np.hstack([mu, logvar]), 1.0),
     ):
-        code = q.forward(h, eps, {}, reference)
-        dspreads = (
-            q.backward(dz, eps, code, reference)[1],
-            q.kl_backward(dkl, code, reference)[1],
-            q.logdet_backward(dkl, code),
-        )
-        half = 0.5 if q is full else 1
-        results.append(
-            [
-                code.z,
-                q.kl_forward(code, reference),
-                q.logdet_forward(code),
-                q.deviations(code),
-                *(half * dspread[:, :Z] for dspread in dspreads),
-            ]
-        )
+        code, closed = q.forward(s, eps, work), CLOSED[type(q), StandardNormal]
+        gradients = [
+            q.backward(dz, dkl, code, eps, work).copy(),
+            closed.backward(dkl, code, None, eps, work).ds,
+        ]
+        results.append([
+            code.z, *closed.forward(code, eps, work)[0].values(),
+            q.log_prob(code, eps), *q.moments(s, work),
+            *(ds[:, :Z] for ds in gradients),
+            *(half * ds[:, Z : 2 * Z] for ds in gradients),
+        ])  # fmt: skip
     for i, (one, other) in enumerate(zip(*results, strict=True)):
         assert_rounded(f"result {i}", one, other)
 
@@ -254,31 +273,32 @@ def test_full_with_a_diagonal_is_diagonal(B: int, Z: int, seed: int) -> None:
 def test_backwards_are_the_slopes(
     name: str, method: Method, B: int, Z: int, seed: int
 ) -> None:
-    """Of z, of the KL and of log|det dz/deps|, in h and in parameters of its own."""
+    """Of z and log q(z|x), and of each KL, in h and in parameters of its own."""
     rng = np.random.default_rng(seed)
-    q, h, params = draw(name, Z, rng, rows=B)
+    drawn = draw(name, Z, rng, rows=B)
     eps, dz = rng.standard_normal((2, B, Z))
-    dkl, dlogdet = rng.standard_normal((2, B))
+    drate, family = rng.standard_normal(B), drawn.family
 
-    def z(h: Array, **params: Array) -> Array:
-        return q.forward(h, eps, params, reference).z
+    def check(forward: Any, dy: Array, dz: Array, dlog: Any, more: Any) -> None:
+        work = work_over(drawn.params)
+        ds = family.backward(dz, dlog, drawn.code(eps, drawn.h), eps, work) + more
+        gradients = {"h": drawn.head.backward(ds, work.grads), **work.grads}
+        arguments = {"h": drawn.h, **drawn.params}
+        check_gradients(method, forward, arguments, dy, gradients)
 
-    def kl(h: Array, **params: Array) -> Array:
-        return q.kl_forward(q.forward(h, eps, params, reference), reference)
+    check(lambda **at: drawn.code(eps, **at).z, dz, dz, None, 0)
+    if family.has_density:
+        check(
+            lambda **at: family.log_prob(drawn.code(eps, **at), eps),
+            drate, 0 * dz, drate, 0,
+        )  # fmt: skip
+    for rate in rates(family, Z):
+        code, work = drawn.code(eps, drawn.h), work_over(drawn.params)
+        back = rate.backward(drate, code, rate.forward(code, eps, work)[1], eps, work)
 
-    def logdet(h: Array, **params: Array) -> Array:
-        return q.logdet_forward(q.forward(h, eps, params, reference))
+        def kl(rate: Rate = rate, **at: Array) -> Any:
+            terms, _ = rate.forward(drawn.code(eps, **at), eps, work_over({}))
+            return sum(terms.values())
 
-    code = q.forward(h, eps, params, reference)
-    cases: list[tuple[Any, Array, tuple[Array, Array]]] = [
-        (z, dz, q.backward(dz, eps, code, reference))
-    ]
-    if name != "point":
-        cases += [
-            (kl, dkl, q.kl_backward(dkl, code, reference)),
-            (logdet, dlogdet, (np.zeros((B, Z)), q.logdet_backward(dlogdet, code))),
-        ]
-    for forward, dy, (dmu, dspread) in cases:
-        grads = {n: np.full_like(block, np.nan) for n, block in params.items()}
-        dh = q.gather(dmu, dspread, grads, np.full_like(h, np.nan))
-        check_gradients(method, forward, {"h": h, **params}, dy, {"h": dh, **grads})
+        assert not back.shared
+        check(kl, drate, 0 * dz + back.dz, back.dlog, back.ds)

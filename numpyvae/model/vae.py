@@ -208,7 +208,7 @@ class VAE:
         `seen` (B, D) in place of x, if it is given: a corrupted x, to be restored.
         """
         work = work or self.workspace()
-        K, Z = len(eps) // max(1, len(x)), self.latent
+        K, Z = len(eps) // len(x) if len(x) else 1, self.latent
         seen = x if seen is None else seen
         if labels is not None:
             seen = append(seen, labels, self.classes)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..datasets.corrupt import Corruption
 from ..kernels.active_pixels import ActivePixels, rows_of
-from ..model.arguments import expect_labels
+from ..model.arguments import expect_bytes, expect_labels
 from ..model.vae import VAE
 from ..model.workspace import Reused, Workspace
 from ..pairs.objectives import Elbo
@@ -166,6 +166,7 @@ def _blocks(
     """
     seeds = np.random.SeedSequence([seed, STREAM])
     batches = Batches(images, binarize, np.random.default_rng(seeds))
+    expect_bytes(batches.images, model.pixels, binary=False)
     count = -(-len(images) // BLOCK)
     block_seeds = seeds.spawn(count)
     if model.classes:
