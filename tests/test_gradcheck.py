@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpyvae.pairs.gaussian import kl_backward, kl_forward
 
 from numpyvae import gradcheck
 from numpyvae.checking.gradcheck import check
 from numpyvae.errors import ArgumentError, expect_function
 from numpyvae.kernels import dense as kernels
 from numpyvae.pairs.dense import dense_backward, dense_forward
-from numpyvae.pairs.gaussian import kl_backward, kl_forward
 
 RNG = np.random.default_rng(0)
 X, W, B = (
