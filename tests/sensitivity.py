@@ -14,7 +14,7 @@ import numpy as np
 
 from numpyvae.checking.derivative import complex_step
 from numpyvae.checking.gradcheck import DIRECTIONS, check
-from numpyvae.checking.package import SUBJECTS, Trial
+from numpyvae.checking.package import WHOLE_MODEL, Trial
 from numpyvae.checking.rounding import EPS, Tracked
 from numpyvae.figures.style import CURVES, GREY, MARGIN, WIDTH, page, panel, save, write
 from numpyvae.kernels.backends import reference
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
     rng = np.random.default_rng(0)
     false_alarms, blocks = 0, []
     for _ in range(options.models):
-        trial = SUBJECTS[-1].draw(rng, reference)
+        trial = WHOLE_MODEL.draw(rng, reference)
         report = check(trial.forward, trial.backward, trial.args, trial.names, rng)
         false_alarms += not report.ok
         blocks += block_detections(trial, rng)

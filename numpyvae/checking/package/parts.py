@@ -181,7 +181,7 @@ def _closed_kl(
         made = family.forward(s, eps, work)
         _, kept = rate.forward(made, eps, work)
         ds = rate.backward(dkl, made, kept, eps, work).ds
-        return ds if np.ndim(ds) else np.zeros_like(s)
+        return np.zeros_like(s) if isinstance(ds, float) else ds
 
     s = normal(rng, B, family.statistics)
     return _trial(rng, code, ("s", s), {}, (forward, backward))

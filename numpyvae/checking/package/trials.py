@@ -57,7 +57,7 @@ def work_for(code: Reference, blocks: Mapping[str, Any], like: Any) -> Workspace
     """
     is_tracked = isinstance(like, Tracked)
     kind = Tracked if is_tracked else np.asarray
-    grads = {name: kind(np.full(np.shape(W), np.nan)) for name, W in blocks.items()}
+    grads = {name: kind(np.full(W.shape, np.nan)) for name, W in blocks.items()}
     arrays = TrackedArrays() if is_tracked else Fresh()
     return Workspace(blocks, grads, arrays, code_for(code, like))  # type: ignore[arg-type]
 

@@ -15,7 +15,7 @@ from ...figures.files import expect_writable
 from ...kernels.backends import reference
 from ...pairs.types import Array
 
-QUICK, THOROUGH = 400, 3000  # random shapes for each subject
+QUICK, THOROUGH = 250, 3000  # random shapes for each subject
 HEADING = "{:32} {:18} {:10} {:>7} {:>12} {:>12}".format(
     "pair or model", "equations", "code", "shapes", "derivatives", "worst error"
 )
