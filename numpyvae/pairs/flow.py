@@ -44,7 +44,10 @@ def triangle_forward(entries: Array, latent: int) -> Array:
 
 
 def triangle_backward(dM: Array) -> Array:
-    """dentries: dM_ij above the diagonal, the rest is not read; (Z, Z) -> (T,)."""
+    """dentries: dM_ij above the diagonal; the rest is not read (Eq. 9.20).
+
+    Shapes: (Z, Z) -> (T,).
+    """
     return dM[np.triu_indices(len(dM), 1)]
 
 
