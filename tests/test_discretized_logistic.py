@@ -14,6 +14,7 @@ import pytest
 from differences import ROUNDING, Array, assert_close, assert_rounded, drawn
 from hypothesis import given
 from hypothesis import strategies as st
+from small_runs import begin
 
 from numpyvae.cli import parser as cli
 from numpyvae.pairs.discretized_logistic import (
@@ -105,8 +106,7 @@ def test_a_narrow_one_is_sure_of_its_level(level: int) -> None:
 def test_evaluate_prints_bits_where_levels_have_probabilities(
     name: str, house: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = "train --data idx --data-dir three --hidden 9 --epochs 1 --binarize none"
-    assert cli.main([*train.split(), "--likelihood", name, "--out", "r"]) == 0
+    assert begin(f"--likelihood {name} --binarize none --epochs 1 --out r") == 0
     assert cli.main(["evaluate", "r", "--samples", "3"]) == 0
     printed = capsys.readouterr().out
     pattern = r"^(ELBO|-log p\(x\)|bits per pixel) +(-?[\d.]+)"
