@@ -22,7 +22,16 @@ from style import AE, ESTIMATE, FAINT, INK, WRONG, sheet, show, strips
 
 from numpyvae import gradcheck
 from numpyvae.model.params import Parameters
-from numpyvae.pairs.activations import IDENTITY, RELU, SIGMOID, SOFTPLUS, TANH
+from numpyvae.pairs.activations import (
+    ELU,
+    GELU,
+    IDENTITY,
+    LEAKY_RELU,
+    RELU,
+    SIGMOID,
+    SOFTPLUS,
+    TANH,
+)
 from numpyvae.pairs.dense import dense_backward as package_dense_backward
 from numpyvae.pairs.dense import dense_forward as package_dense_forward
 from numpyvae.pairs.optimizers import AdamRates, adam_update, sgd_update
@@ -644,6 +653,126 @@ alike = Parameters(shapes(N, H, M), np.full(flat.shape, 0.3))
 grads = alike.like(net_gradient(1.0, alike.flat))
 assert np.array_equal(grads["1.W"], np.repeat(grads["1.W"][:, :1], H, axis=1))
 assert grads["1.W"].any()
+
+# %% [markdown]
+# ## Three more activations, one of which needs $a$
+#
+# Relu cuts hard: a unit whose $a$ is negative for every image gets no gradient
+# and may never come back. Three newer functions leave the negative side a slope.
+#
+# **Gelu** (Hendrycks and Gimpel 2016) lets $a$ through by the share of a normal
+# distribution that lies below it, $y = a\, \Phi(a)$. NumPy has no $\Phi$. So
+# take the authors' second form, where a sigmoid stands for it. A sigmoid $g =
+# \sigma(2u)$ is $\tfrac12 (1 + \tanh u)$, as multiplying $1/(1 + \exp(-2u))$ by
+# $\exp u$ above and below shows. Which $u$ makes it $\Phi$? Around 0
+#
+# $$\begin{aligned}
+#   \Phi(a) &= \tfrac12 + \frac{1}{\sqrt{2\pi}}
+#     \Big( a - \frac{a^3}{6} + \dots \Big), \\
+#   \sigma(2u) &= \tfrac12 + \tfrac12 \Big( u - \frac{u^3}{3} + \dots \Big).
+#   \end{aligned}$$
+#
+# Let $u = c\, (a + k a^3)$. In front of $a$ it says $c/2 = 1/\sqrt{2\pi}$, so $c
+# = \sqrt{2/\pi}$. In front of $a^3$ it says $\tfrac c2 (k - c^2/3) =
+# -\tfrac{c}{12}$, so $k = 2/(3\pi) - 1/6 = 0.0455$. The authors moved $k$ by
+# two per cent, which fits worse near 0 and better where it fitted worst:
+#
+# $$y = a\, g, \qquad g = \sigma(2u), \qquad
+#   u = \sqrt{2/\pi}\, (a + 0.044715\, a^3). \tag{2.19}$$
+#
+# A product changes by the change of each factor times the other, and $\sigma' =
+# \sigma (1 - \sigma)$ as above:
+#
+# $$\frac{dy}{da} = g + a\, g\, (1 - g)\, 2u' = g + y\, (1 - g)\, 2u', \qquad
+#   u' = \sqrt{2/\pi}\, (1 + 3 \cdot 0.044715\, a^2). \tag{2.20}$$
+#
+# **Elu** and **leaky relu** are $a$ where $a > 0$, and on the other side
+#
+# $$y = \exp(a) - 1 \quad \text{(elu)}, \qquad
+#   y = \tfrac{1}{100}\, a \quad \text{(leaky relu)}, \tag{2.21}$$
+#
+# with the slopes, for $\exp a = y + 1$,
+#
+# $$\frac{dy}{da} = 1 \ \text{ where } y > 0, \text{ else} \quad
+#   y + 1 \quad \text{(elu)}, \qquad \tfrac{1}{100} \quad \text{(leaky relu)}.
+#   \tag{2.22}$$
+#
+# At 0 elu's slope is 1 from either side; leaky relu keeps relu's kink. Near 0
+# the difference $\exp(a) - 1$ cancels, so compute it with `expm1`.
+
+
+# %%
+def gate(a, k=0.044715):
+    return sigmoid(2 * np.sqrt(2 / np.pi) * (a + k * a**3))
+
+
+def gelu(a):
+    return a * gate(a)
+
+
+def gelu_backward(dy, a):
+    g, slope = gate(a), np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * a**2)
+    return dy * (g + a * g * (1 - g) * 2 * slope)  # Eq. 2.20
+
+
+def elu(a):
+    return np.where(a.real > 0, a, np.expm1(np.where(a.real > 0, 0, a)))
+
+
+def elu_backward(dy, a):
+    y = elu(a)
+    return dy * np.where(y.real > 0, 1, y + 1)  # Eq. 2.22
+
+
+def leaky_relu(a):
+    return np.where(a.real > 0, a, a / 100)
+
+
+def leaky_relu_backward(dy, a):
+    return np.where(leaky_relu(a).real > 0, dy, dy / 100)  # Eq. 2.22
+
+
+a, dy = 3 * rng.normal(size=(4, 7)), rng.normal(size=(4, 7))
+for f, ours, ours_backward in (
+    (GELU, gelu, gelu_backward),
+    (ELU, elu, elu_backward),
+    (LEAKY_RELU, leaky_relu, leaky_relu_backward),
+):
+    report = gradcheck(ours, ours_backward, a, names=[f.name])
+    print(report)
+    assert report
+    y, da = ours(a), ours_backward(dy, a)
+    assert np.allclose(y, f.forward(a), rtol=1e-14)
+    assert np.allclose(da, f.backward(dy, a, y), rtol=1e-13)
+
+a = np.linspace(-6, 6, 2001)
+exact = np.array([(1 + erf(x / 2**0.5)) / 2 for x in a])
+near, worst = {}, {}
+for k in (2 / (3 * np.pi) - 1 / 6, 0.044715):
+    off = abs(a * (gate(a, k) - exact))
+    near[k], worst[k] = off[abs(a) < 0.5].max(), off.max()
+    print(f"k = {k:.6f}: off a Phi(a) by {near[k]:.0e} near 0, {worst[k]:.1e} at most")
+(taylor, fitted) = worst
+assert near[taylor] < near[fitted] < worst[fitted] < 5e-4 < worst[taylor]
+
+# %% [markdown]
+# Gelu falls before it rises. It comes from 0 at $-\infty$, has its valley at $a
+# = -0.75$ with $y = -0.17$, and passes 0 at $a = 0$; so each $y$ in between is
+# reached twice, once with a slope below 0 and once with one above. Who has kept
+# only $y$ cannot know which. The package's gelu says so (`reads_input`), and
+# the layer then leaves $a$ where it is and writes $y$ beside it.
+
+# %%
+left, right = np.array([-5.0, -0.75]), np.array([-0.75, 0.0])  # of the valley
+for _ in range(60):  # halve until both ends meet at y = -0.1
+    middle = (left + right) / 2
+    falls = np.array([True, False])
+    beyond = (gelu(middle) < -0.1) == falls
+    left, right = np.where(beyond, left, middle), np.where(beyond, middle, right)
+falling, rising = gelu_backward(np.ones(2), left)
+print("y = -0.1 at a =", left.round(3), f"with the slopes {falling:.3f}, {rising:.3f}")
+assert np.allclose(gelu(left), -0.1, rtol=1e-12) and falling < 0 < rising
+assert GELU.reads_input and not ELU.reads_input and not LEAKY_RELU.reads_input
 
 # %% [markdown]
 # ## Use it: complete the digit

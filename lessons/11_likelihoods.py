@@ -5,15 +5,15 @@
 # claim about how pixels are made, and each answer sets how much the code may
 # cost.*
 #
-# **You will** derive $-\log p(x|z)$ and its gradients for four kinds of
+# **You will** derive $-\log p(x|z)$ and its gradients for five kinds of
 # pixels; see why a Bernoulli is taken from logits, what clipping hides, why
 # squared error is a Gaussian with $\sigma = 1$ and why that is a $\beta$ in
-# disguise; learn $\sigma$; and mend the cross-entropy of grey pixels, which is
-# no density.
+# disguise; learn $\sigma$; mend the cross-entropy of grey pixels, which is no
+# density; and count nats that are bits of a file.
 #
 # **Reads with** note 001 (Leuphana, the Bernoulli model and "similar to a
 # reconstruction error"), note 004 (Louppe, the "Example" with $W_1$ to
-# $W_6$). **Takes** 6 seconds.
+# $W_6$). **Takes** 10 seconds.
 
 # %%
 from fractions import Fraction
@@ -21,11 +21,16 @@ from math import erf, factorial
 
 import numpy as np
 from lesson import digits, full_or_fast
-from style import ESTIMATE, EXACT, WRONG, sheet, show
+from style import ESTIMATE, EXACT, FAINT, WRONG, sheet, show
 
 from numpyvae import VAE, gradcheck
 from numpyvae.pairs import likelihoods as package
 from numpyvae.pairs.bernoulli import bernoulli_backward, bernoulli_forward
+from numpyvae.pairs.discretized_logistic import (
+    discretized_logistic_backward,
+    discretized_logistic_forward,
+    discretized_logistic_mean,
+)
 from numpyvae.pairs.objectives import Elbo
 from numpyvae.training.optimizers import Adam
 
@@ -705,6 +710,204 @@ assert times > 20 and learned[2] > 2 * fixed[2] and learned[1] < fixed[1]
 # With $\sigma = 1$ the code is nearly silenced, and the digits blur. Many a
 # remedy has been sold for the blur of VAEs; before you buy one, ask for the
 # $\sigma$.
+
+# %% [markdown]
+# ## Grey levels can be counted: the discretized logistic
+#
+# The trouble with densities has one root: a grey pixel is no real number. It is
+# one of 256 levels, $x = k/255$. A distribution over these has a ceiling: no
+# level is likelier than 1, and no pixel costs less than 0 nats.
+#
+# To make one, cut a density on the line into bins one level wide. The
+# *logistic* distribution is a bell with longer tails than the Gaussian's, and
+# the one whose bins are easy: what lies below $t$ is just $\sigma((t - \mu) /
+# s)$, with the mean $\mu$ and the scale $s$ that the decoder says. What lies
+# below black is counted as black, what lies above white as white (Kingma et
+# al. 2016, Salimans et al. 2017):
+#
+# $$P(x) = \begin{cases}
+#   \sigma(b) & x = 0 \\ \sigma(b) - \sigma(a) & 0 < x < 1 \\
+#   1 - \sigma(a) & x = 1
+#   \end{cases} \qquad a = \frac{x - \mu - \tfrac1{510}}{s}, \quad
+#   b = \frac{x - \mu + \tfrac1{510}}{s}. \tag{11.14}$$
+#
+# The bins meet at their edges, so in the sum over all levels every $\sigma$
+# comes once with a plus and once with a minus, and 1 remains. Computed as it
+# stands, though, a difference of two sigmoids is 0 as soon as both round to the
+# same number. Its factors are not. Let $\delta = b - a = 1 / (255\, s)$:
+#
+# $$\begin{aligned}
+#   \sigma(b) - \sigma(a)
+#     &= \frac{\exp b}{1 + \exp b} - \frac{\exp a}{1 + \exp a}
+#     = \frac{\exp b - \exp a}{(1 + \exp b)(1 + \exp a)} \\
+#     &= \sigma(b)\, \sigma(-a)\, (1 - \exp(-\delta)),
+#   \end{aligned} \tag{11.15}$$
+#
+# and $-\log \sigma(b) = \log(1 + \exp(-b))$ is a softplus, as in (11.2). Let
+# $[\dots]$ be 1 where it holds and 0 where not. Then all three cases are
+#
+# $$\begin{aligned}
+#   R = \sum_{j=1}^D \big\{\ & [x_j < 1]\, \log(1 + \exp(-b_j))
+#     + [x_j > 0]\, \log(1 + \exp a_j) \\
+#   & - [0 < x_j < 1]\, \log(1 - \exp(-\delta_j))\ \big\}.
+#   \end{aligned} \tag{11.16}$$
+#
+# The slope of $\log(1 + \exp t)$ is $\sigma(t)$. If $\mu$ rises by $d\mu$, then
+# $a$ and $b$ fall by $d\mu / s$ and $\delta$ stays:
+#
+# $$\bar\mu_j = \frac{\bar R}{s_j} \left( [x_j < 1]\, \sigma(-b_j)
+#   - [x_j > 0]\, \sigma(a_j) \right). \tag{11.17}$$
+#
+# In the bracket stands what the model expects above the pixel less what it
+# expects below. Let $\ell = \log s$. Each of $a$, $b$ and $\delta$ is something
+# over $s$, so that $da = -a\, d\ell$, and likewise for the others. The slope of
+# $\log(1 - \exp(-\delta))$ is $\exp(-\delta) / (1 - \exp(-\delta))$, hence
+#
+# $$\bar\ell_j = \bar R \left( [x_j < 1]\, b_j\, \sigma(-b_j)
+#   - [x_j > 0]\, a_j\, \sigma(a_j) + [0 < x_j < 1]\,
+#   \frac{\delta_j}{\exp \delta_j - 1} \right). \tag{11.18}$$
+#
+# Last, the mean, for pictures. A whole number $k \ge 0$ is the count of the
+# numbers $1, 2, \dots$ that it reaches, so its mean is the sum of the
+# probabilities of reaching each:
+#
+# $$\mathbb E\, x = \frac{1}{255} \sum_{k=1}^{255}
+#   P\Big( x \ge \frac{k}{255} \Big) = \frac{1}{255} \sum_{k=1}^{255}
+#   \sigma\Big( \frac{\mu - (k - \tfrac12) / 255}{s} \Big). \tag{11.19}$$
+#
+# Near black and white it is not $\mu$, for $\mu$ may lie beyond them.
+
+
+# %%
+def bins(mean, log_scale, x):
+    """a, b and delta (Eq. 11.14)."""
+    width, levels = np.exp(-log_scale) / 255, 255 * (x - mean)
+    return (levels - 0.5) * width, (levels + 0.5) * width, width
+
+
+def discretized(mean, log_scale, x):
+    """-log P(x) of each image of levels k / 255; (B, D) -> (B,)."""
+    a, b, delta = bins(mean, log_scale, x)
+    beside = (x < 1) * softplus(-b) + (x > 0) * softplus(a)
+    return (beside - (x > 0) * (x < 1) * np.log(-np.expm1(-delta))).sum(axis=1)
+
+
+def discretized_gradient(dnll, mean, log_scale, x):
+    a, b, delta = bins(mean, log_scale, x)
+    above, below = (x < 1) / (1 + np.exp(b)), (x > 0) / (1 + np.exp(-a))
+    rest = (x > 0) * (x < 1) * delta / np.expm1(delta)
+    dmean = dnll[:, None] * 255 * delta * (above - below)  # Eq. 11.17
+    return dmean, dnll[:, None] * (b * above - a * below + rest)  # Eq. 11.18
+
+
+x = np.where(rng.random((4, 7)) < 0.5, rng.integers(0, 2, (4, 7)), 0.4)  # k = 102
+mean, log_scale = rng.random((4, 7)), rng.normal(-2, 1, (4, 7))
+report = gradcheck(
+    lambda mean, log_scale: discretized(mean, log_scale, x),
+    lambda dnll, mean, log_scale: discretized_gradient(dnll, mean, log_scale, x),
+    mean,
+    log_scale,
+    names=["mean", "log_scale"],
+)
+print(report)
+assert report
+args = mean, log_scale, x
+assert np.allclose(discretized(*args), discretized_logistic_forward(*args), rtol=1e-13)
+for ours, theirs in zip(
+    discretized_gradient(np.ones(4), *args),
+    discretized_logistic_backward(np.ones(4), *args),
+    strict=True,
+):
+    assert np.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def of_levels(mean, log_scale):
+    """-log P of all 256 levels of one pixel."""
+    k = np.arange(256)[:, None]
+    return discretized(np.full(k.shape, mean), np.full(k.shape, log_scale), k / 255)
+
+
+for m, l in ((0.5, -1.0), (0.0, -4.0), (1.3, -3.0), (-40.0, -2.0), (0.2, 5.0)):
+    p = np.exp(-of_levels(m, l))
+    expected = discretized_logistic_mean(np.array([[m]]), np.array([[l]]))[0, 0]
+    print(f"mu {m:5} log s {l:4}: sum of P {p.sum():.12f}, mean {expected:.4f}")
+    assert abs(p.sum() - 1) < 1e-12
+    assert abs(p @ np.arange(256) / 255 - expected) < 1e-12
+
+a, b, _ = bins(0.2, -5.0, 102 / 255)  # 51 levels off, s = 1.7 of them
+difference = 1 / (1 + np.exp(-b)) - 1 / (1 + np.exp(-a))
+print(
+    f"a level at 0.4, mu at 0.2: -log of the difference {-np.log(difference):.6f},",
+    f"{of_levels(0.2, -5.0)[102]:.6f} by (11.16)",
+)
+assert abs(-np.log(difference) - of_levels(0.2, -5.0)[102]) > 1e-3
+
+# %% [markdown]
+# Its nats are those of a *probability*, and so they are a length. Who agrees
+# with you on the model can be told an image in about $-\log P / \log 2$ bits,
+# and with the KL for $z$ this is the ELBO's bound:
+#
+# $$\text{bits per pixel} = \frac{-\mathrm{ELBO}}{D \log 2}. \tag{11.20}$$
+#
+# A file that stores a byte for each pixel needs 8. For noise nobody needs
+# less, whatever $\mu$ and $s$ they choose; for digits a VAE soon does. And
+# where nothing ever happens, it can save all there is to save, but no more.
+
+
+# %%
+def levels_nats(model, x, forward):
+    """-log p(x|z) a pixel: of the constant pixels, of all others; bits of all."""
+    out = forward.gs[-1].y
+    single = x.reshape(-1, 1)
+    nll = discretized(out[:, ::2].reshape(-1, 1), out[:, 1::2].reshape(-1, 1), single)
+    nll = nll.reshape(x.shape)
+    bits = forward.loss.mean() / data.pixels / np.log(2)
+    return nll[:, constant].mean(), nll[:, ~constant].mean(), bits
+
+
+best = min(
+    of_levels(m, l).mean() / np.log(2)
+    for m in np.linspace(-0.5, 1.5, 21)
+    for l in np.linspace(-4, 2, 25)
+)
+print(f"noise of 256 levels: {best:.3f} bits a pixel at best")
+assert best >= 8
+
+_, seen = fit("discretized-logistic", 3 * third, levels_nats, lr=2e-3)
+thirds = seen.reshape(3, third, 3).mean(axis=1)
+print("nats a pixel       constant ones   all others   bits a pixel")
+for k, (still, moving, bits) in enumerate(thirds):
+    rows = f"steps {k * third + 1:3} to {(k + 1) * third:3}"
+    print(f"{rows}{still:16.4f}{moving:13.2f}{bits:15.2f}")
+assert (seen >= 0).all() and thirds[2, 2] < thirds[0, 2] < 8
+assert thirds[2, 0] < thirds[0, 0]
+
+# %%
+figure, panels = sheet(
+    "What lies beyond white is counted as white",
+    names=("s = 0.01", "s = 0.05"),
+    columns=2,
+    height=1.7,
+    labels=("grey", "probability"),
+)
+line = np.linspace(0.4, 1.2, 801)
+for axes, scale in zip(panels, (0.01, 0.05), strict=True):
+    p = np.exp(-of_levels(0.8, np.log(scale)))
+    axes.bar(np.arange(255) / 255, p[:255], width=1 / 255, color=ESTIMATE, lw=0)
+    axes.vlines(1, 0, p[255], color=EXACT, lw=3)
+    bell = 1 / (4 * scale * np.cosh((line - 0.8) / (2 * scale)) ** 2)
+    axes.plot(line, bell / 255, color=FAINT, lw=1.5)
+    axes.set_xlim(0.4, 1.2)
+    axes.set_ylim(0)
+panels[1].text(1.02, 0.75 * p[255], f"white\n{p[255]:.3f}", color=EXACT, size=10)
+assert abs(p[255] / p[:255].max() - 1) < 0.1
+show(
+    figure,
+    "11_levels",
+    "Two panels of bars over the grey levels around 0.8, the logistic's bell drawn "
+    "over them. Scale 0.01: a narrow bell, all within. Scale 0.05: a wide bell that "
+    "reaches beyond white, and at white a bar as tall as its peak.",
+)
 
 # %% [markdown]
 # ## Exercise

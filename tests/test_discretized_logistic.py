@@ -1,7 +1,12 @@
 """The discretized logistic by itself: its 256 probabilities, wherever mu and s lie.
 
-That it has the slope it claims, and its mean, test_likelihoods.py tries as of all.
+That it has the slope it claims, and its mean, test_likelihoods.py tries as of all. And
+what the command line makes of probabilities of grey levels: bits.
 """
+
+import math
+import re
+from pathlib import Path
 
 import naive
 import numpy as np
@@ -9,7 +14,9 @@ import pytest
 from differences import ROUNDING, Array, assert_close, assert_rounded, drawn
 from hypothesis import given
 from hypothesis import strategies as st
+from small_runs import begin
 
+from numpyvae.cli import parser as cli
 from numpyvae.pairs.discretized_logistic import (
     discretized_logistic_backward,
     discretized_logistic_forward,
@@ -93,3 +100,23 @@ def test_a_narrow_one_is_sure_of_its_level(level: int) -> None:
     # 1 / (1 + beyond) for each, and an edge rounds by eps of 255 levels, in units of s.
     np.testing.assert_allclose(nll[level], edges * beyond, rtol=2 * beyond)
     assert nll.argmin() == level
+
+
+@pytest.mark.parametrize("name", ["discretized-logistic", "continuous-bernoulli"])
+def test_evaluate_prints_bits_where_levels_have_probabilities(
+    name: str, house: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert begin(f"--likelihood {name} --binarize none --epochs 1 --out r") == 0
+    assert cli.main(["evaluate", "r", "--samples", "3"]) == 0
+    printed = capsys.readouterr().out
+    pattern = r"^(ELBO|-log p\(x\)|bits per pixel) +(-?[\d.]+)"
+    found = re.findall(pattern, printed, re.MULTILINE)
+    if name != "discretized-logistic":  # densities
+        assert [row for row, _ in found] == ["ELBO", "-log p(x)"]
+        return
+    rows = ["ELBO", "bits per pixel", "-log p(x)", "bits per pixel"]
+    assert [row for row, _ in found] == rows
+    elbo, bound, nll, bits = (float(number) for _, number in found)
+    # Of 48 pixels; printed to three digits.
+    assert bound == pytest.approx(-elbo / (48 * math.log(2)), abs=5.2e-4)
+    assert bits == pytest.approx(nll / (48 * math.log(2)), abs=5.2e-4)
