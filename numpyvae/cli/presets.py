@@ -124,6 +124,22 @@ PRESETS = {
         {"kl": "sampled", "samples": 3},
         reached="ELBO -101.7",
     ),
+    "flow": Preset(
+        "a Gaussian bent by four autoregressive steps",
+        {"posterior": "flow"},
+        reached="ELBO -101.2",
+    ),
+    # Priors
+    "mixture": Preset(
+        "p(z) a mixture of 50 Gaussians, learned",
+        {"prior": "mixture"},
+        reached="ELBO -99.1",
+    ),
+    "vamp": Preset(
+        "p(z) the mean of q(z|u) over 50 pseudo-images u, learned",
+        {"prior": "vamp"},
+        reached="ELBO -98.5",
+    ),
     # Likelihoods
     "gaussian": Preset(
         "grey pixels, sigma = 1: the squared error",
