@@ -1,16 +1,16 @@
 """What the pairs are to mean, as statistics: how many standard errors they are off.
 
-Each takes the code to judge, a namespace of the pairs, and a generator of noise. In
-test_meaning.py they meet the real code and its faults.
+Each takes the code to judge, all functions of pairs/ (planted.py), and a generator of
+noise. In test_meaning.py they meet the real code and its faults.
 
 Shapes: B batch, N samples, D pixels, Z latents.
 """
 
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
+from planted import Pairs, planted
 
 from numpyvae import VAE, Dataset
 from numpyvae.training.evaluate import evaluate
@@ -19,9 +19,7 @@ from numpyvae.training.trainer import Trainer
 from numpyvae.training.workers import Workers
 
 Array = NDArray[np.float64]
-Code = (
-    SimpleNamespace  # the pairs; compiled: bool; shard_rngs: what training draws from
-)
+Code = Pairs  # also shard_rngs: what training draws from
 
 SAMPLES = 100_000
 # The standard error of what is exact: 5 of them are 1e-12. Up to 40,000 terms are
@@ -97,10 +95,10 @@ def independence_in_training(code: Code, rng: np.random.Generator) -> float:
     images = rng.integers(0, 256, (4, 1, 3), dtype=np.uint8)
     labels = np.zeros(4, np.uint8)
     model = VAE(3, (2,), 2, dtype=np.float64, compiled=code.compiled)
-    model.pairs = Code(**vars(code) | {"reparameterize_forward": record})
     settings = Settings(binarize="threshold", seed=int(rng.integers(1000)), lr=1e-9)
     data = Dataset("four", images, labels, images, labels)
-    with Workers(1) as workers:
+    recorded = Code(faults={"reparameterize_forward": record})
+    with Workers(1) as workers, planted(recorded):
         trainer = Trainer(model, data, settings, workers)
         trainer.shard_rngs = code.shard_rngs(trainer.shard_rngs)
         for _ in range(2000):
@@ -121,9 +119,9 @@ def gradient(code: Code, rng: np.random.Generator) -> float:
     ones, eps = np.ones(SAMPLES), rng.standard_normal((SAMPLES, 3))
     sigma = code.sigma_forward(logvar)
     z = code.reparameterize_forward(mu, sigma, eps)
-    mean = code.dense_forward(z, W, BIAS, "identity")
+    mean = code.dense_forward(z, W, BIAS)
     dmean, _ = code.gaussian_backward(ones, mean, rows(PIXEL_LOGVAR), x)
-    dz, _, _ = code.dense_backward(dmean, z, mean, W, "identity")
+    dz, _, _ = code.dense_backward(dmean, z, W)
     dmu, dsigma = code.reparameterize_backward(dz, eps)
     dmu_kl, dlogvar_kl = code.kl_backward(ones, mu, logvar)
     dlogvar = code.sigma_backward(dsigma, sigma) + dlogvar_kl
@@ -204,7 +202,6 @@ def small_model(code: Code) -> tuple[VAE, Array]:
         8, (5,), 3, "identity", seed=1, dtype=np.float64, compiled=code.compiled
     )
     model.params.flat[...] *= 2
-    model.pairs = code
     return model, (np.random.default_rng(2).random((6, 8)) < 0.5).astype(float)
 
 

@@ -10,17 +10,18 @@ c, logvar (Z,). Units: nats.
 """
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from planted import Pairs, planted
+from works import work_over
 
 from numpyvae import VAE
-from numpyvae.kernels.backends import reference
 from numpyvae.model.params import Parameters
 from numpyvae.pairs.objectives import Elbo
-from numpyvae.pairs.optimizers import SGD, Adam
+from numpyvae.pairs.posteriors import Full
+from numpyvae.training.optimizers import SGD, Adam
 
 Array = NDArray[np.float64]
 
@@ -125,15 +126,15 @@ def every(array: Array, eps: Array) -> Array:
     return np.repeat(array, len(eps), axis=0)
 
 
-def log_joint(code: SimpleNamespace, x: Array, z: Array, decoder: Decoder) -> Array:
+def log_joint(code: Pairs, x: Array, z: Array, decoder: Decoder) -> Array:
     """log p(x|z) + log p(z) (B,)."""
-    mean = code.dense_forward(z, decoder.W, decoder.b, "identity")
+    mean = code.dense_forward(z, decoder.W, decoder.b)
     noise, zero = np.full_like(x, decoder.noise), np.zeros_like(z)
     return -code.gaussian_forward(mean, noise, x) - code.gaussian_forward(zero, zero, z)
 
 
 def elbo(
-    code: SimpleNamespace,
+    code: Pairs,
     x: Array,
     decoder: Decoder,
     mu: Array,
@@ -144,7 +145,7 @@ def elbo(
     noise = np.tile(eps, (len(x), 1))
     sigma = code.sigma_forward(every(logvar, eps))
     z = code.reparameterize_forward(every(mu, eps), sigma, noise)
-    mean = code.dense_forward(z, decoder.W, decoder.b, "identity")
+    mean = code.dense_forward(z, decoder.W, decoder.b)
     pixel_logvar = np.full_like(mean, decoder.noise)
     recon = code.gaussian_forward(mean, pixel_logvar, every(x, eps))
     return -recon.reshape(len(x), len(eps)).mean(axis=1) - code.kl_forward(mu, logvar)
@@ -158,7 +159,7 @@ def entries_of(covariance: Array) -> Array:
 
 
 def full_elbo(
-    code: SimpleNamespace,
+    code: Pairs,
     x: Array,
     decoder: Decoder,
     mu: Array,
@@ -169,21 +170,23 @@ def full_elbo(
 
     The first takes the KL by its formula, the second at the z of each of eps (S, Z).
     """
-    L = code.cholesky_forward(every(entries, x))
-    noise = np.tile(eps, (len(x), 1))
-    z = code.correlate_forward(every(mu, eps), every(L, eps), noise)
-    mean = code.dense_forward(z, decoder.W, decoder.b, "identity")
+    noise, q = np.tile(eps, (len(x), 1)), Full(len(decoder.W))
+    s = every(np.hstack([mu, every(entries, x)]), eps)
+    with planted(code):
+        z = (sample := q.forward(s, noise, work_over({}))).z
+        log_q = q.log_prob(sample, noise)
+    mean = code.dense_forward(z, decoder.W, decoder.b)
     pixel_logvar = np.full_like(mean, decoder.noise)
     recon = code.gaussian_forward(mean, pixel_logvar, every(x, eps))
-    logdet = every(np.repeat(entries[:, : len(decoder.W)].sum(), len(x)), eps)
-    weights = -recon - code.sampled_kl_forward(z, noise, logdet)
+    weights = -recon - log_q - code.standard_normal_forward(z)
+    L = code.cholesky_forward(every(entries, x))
     shape = len(x), len(eps)
     elbo = -recon.reshape(shape).mean(axis=1) - code.full_kl_forward(mu, L)
     return elbo, weights.reshape(shape)
 
 
 def log_weights(
-    code: SimpleNamespace,
+    code: Pairs,
     x: Array,
     decoder: Decoder,
     q: tuple[Array, Array],
@@ -212,44 +215,39 @@ class LinearVAE:
         )
 
     def loss_and_gradient(
-        self, code: SimpleNamespace, x: Array, eps: Array, grads: Mapping[str, Array]
+        self, code: Pairs, x: Array, eps: Array, grads: Mapping[str, Array]
     ) -> float:
         """Minus the mean ELBO of x (B, D), exact for `sigma_points`; fills grads."""
         p, count = self.params, len(x) * len(eps)
-        mu = code.dense_forward(x, p["V"], p["c"], "identity")
+        mu = code.dense_forward(x, p["V"], p["c"])
         logvar = np.tile(p["logvar"], (len(x), 1))
         kl = code.kl_forward(mu, logvar)
         sigma = code.sigma_forward(every(logvar, eps))
         noise, images = np.tile(eps, (len(x), 1)), every(x, eps)
         z = code.reparameterize_forward(every(mu, eps), sigma, noise)
-        mean = code.dense_forward(z, p["W"], p["b"], "identity")
+        mean = code.dense_forward(z, p["W"], p["b"])
         pixel_logvar = np.full_like(mean, p["noise"][0])
         recon = code.gaussian_forward(mean, pixel_logvar, images)
 
         drecon, dkl = np.full(count, 1 / count), np.full(len(x), 1 / len(x))
         dmean, dnoise = code.gaussian_backward(drecon, mean, pixel_logvar, images)
-        dz, grads["W"][...], grads["b"][...] = code.dense_backward(
-            dmean, z, mean, p["W"], "identity"
-        )
+        dz, grads["W"][...], grads["b"][...] = code.dense_backward(dmean, z, p["W"])
         grads["noise"][...] = dnoise.sum()
         dmu_z, dsigma = code.reparameterize_backward(dz, noise)
         dlogvar_z = code.sigma_backward(dsigma, sigma)
         dmu, dlogvar = code.kl_backward(dkl, mu, logvar)
         dmu = dmu + dmu_z.reshape(len(x), len(eps), -1).sum(axis=1)
-        grads["V"][...], grads["c"][...] = code.dense_backward_weights(
-            dmu, x, mu, "identity"
-        )
+        grads["V"][...], grads["c"][...] = code.dense_backward_weights(dmu, x)
         grads["logvar"][...] = dlogvar.sum(axis=0) + dlogvar_z.sum(axis=0)
         return float(recon.mean() + kl.mean())
 
 
 def fit(
-    code: SimpleNamespace, x: Array, latent: int, optimizer: str, stages: Mapping
+    code: Pairs, x: Array, latent: int, optimizer: str, stages: Mapping
 ) -> LinearVAE:
     """Descend the exact loss of all of x; `stages` has the number of steps by lr."""
     model = LinearVAE(x.shape[1], latent, np.random.default_rng(7))
-    grads = model.params.like(np.zeros_like(model.params.flat))
-    eps = sigma_points(latent)
+    grads, eps = model.params.unwritten(), sigma_points(latent)
     make = {"Adam": Adam, "SGD": SGD}[optimizer]
     descent = make(model.params.flat, code, 0.0)
     for lr, steps in stages.items():
@@ -275,19 +273,13 @@ def fit_encoder(posterior: str, x: Array, decoder: Decoder, stages: Mapping) -> 
     model.params["decoder.0.W"][...], model.params["decoder.0.b"][...] = decoder[:2]
     encoder = slice(0, model.params.flat.size - decoder.W.size - decoder.b.size)
     eps, objective = np.tile(points, (len(x), 1)), Elbo(1.0, len(points))
-    descent = Adam(model.params.flat, model.pairs, 0.0)
-    grads = model.params.like(np.zeros_like(model.params.flat))
+    descent, grads = Adam(model.params.flat, model.code, 0.0), model.params.unwritten()
+    work = model.workspace(grads)
     for lr, steps in stages.items():
         descent.lr = lr
         for _ in range(steps):
-            model.backward(
-                eps, model.forward(x, eps, objective=objective), grads, objective
-            )
+            forward = model.forward(x, eps, objective, work)
+            model.backward(eps, forward, work, objective)
             descent.advance()
             descent.update(grads.flat[None], encoder)
-    return -model.forward(x, eps, objective=objective).loss
-
-
-def wrong(**functions: object) -> SimpleNamespace:
-    """The reference with some functions replaced."""
-    return SimpleNamespace(**vars(reference) | functions)
+    return -model.forward(x, eps, objective).loss

@@ -29,10 +29,10 @@ from numpyvae.figures.style import (
     save,
     write,
 )
-from numpyvae.kernels.backends import reference
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests import each other so
 
+import planted
 import ppca
 import test_meaning
 import test_ppca
@@ -176,8 +176,8 @@ def _ways(axes: Axes) -> None:
     mu, logvar = np.repeat(at, len(t), axis=0), np.log(variance).repeat(len(t), axis=0)
     moved = mu + t * np.sqrt(variance / 2)  # by t standard deviations in all
     for colour, mean, spread, code in (
-        (REAL, mu, logvar + t, reference),
-        (OTHER, moved, logvar, reference),
+        (REAL, mu, logvar + t, planted.REAL),
+        (OTHER, moved, logvar, planted.REAL),
         (FAULT, moved, logvar, test_ppca.NO_NOISE),
     ):
         elbo = ppca.elbo(code, images, decoder, mean, spread, points) - truth
@@ -192,7 +192,7 @@ def _ways(axes: Axes) -> None:
 
 
 def _bound(axes: Axes) -> None:
-    found = test_ppca.importance(reference, test_ppca.REPEATS)
+    found = test_ppca.importance(planted.REAL, test_ppca.REPEATS)
     axes.plot(test_ppca.COUNTS, found.predicted, color=GRID, lw=7)
     axes.plot(test_ppca.COUNTS, found.gap, "o", color=REAL, ms=5)
     axes.set(xscale="log", yscale="log", ylim=(2, 8e-5))

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numpyvae.datasets.binarize import BINARIZATIONS, Batches, binarize
+from numpyvae.datasets.binarize import BINARIZATIONS, binarize
 from numpyvae.errors import ArgumentError
+from numpyvae.training.batches import Batches
 
 EVERY_GREY = np.arange(256, dtype=np.uint8)
 GREYS = EVERY_GREY.reshape(4, 8, 8)

@@ -17,7 +17,9 @@ from numpyvae import VAE, Dataset, train
 from numpyvae.errors import ArgumentError
 from numpyvae.kernels.active_pixels import ActivePixels, active_pixels
 from numpyvae.kernels.backends import compiled as f
-from numpyvae.pairs.objectives import ELBO
+from numpyvae.pairs.activations import RELU, TANH
+from numpyvae.pairs.conv import Window
+from numpyvae.pairs.optimizers import AdamRates
 from numpyvae.training.settings import Settings
 from numpyvae.training.trainer import Trainer
 from numpyvae.training.workers import Workers
@@ -90,39 +92,37 @@ def floats(*shape: int) -> NDArray[np.float32]:
 
 
 IMAGES, MAPS, W = floats(B, 9, 9, 2), floats(B, 4, 4, 3), floats(4, 4, 2, 3)
+WINDOW = Window(2, 1)
+RATES = AdamRates(1, 1e-3, 0.9, 0.999, 1e-8)
 CALLS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
-    "dense_forward": (f.dense_forward, [BITS, floats(N, M), floats(M), "relu"]),
-    "dense_backward": (
-        f.dense_backward,
-        [floats(B, M), floats(B, N), floats(B, M), floats(N, M), "relu"],
-    ),
-    "dense_backward_weights": (
-        f.dense_backward_weights,
-        [floats(B, M), BITS, floats(B, M), "tanh"],
-    ),
+    "dense_forward": (f.dense_forward, [BITS, floats(N, M), floats(M)]),
+    "dense_backward": (f.dense_backward, [floats(B, M), floats(B, N), floats(N, M)]),
+    "dense_backward_weights": (f.dense_backward_weights, [floats(B, M), BITS]),
     "bernoulli_forward": (f.bernoulli_forward, [floats(B, N), BITS]),
     "bernoulli_forward, grey": (f.bernoulli_forward, [floats(B, N), floats(B, N)]),
     "bernoulli_backward": (f.bernoulli_backward, [floats(B), floats(B, N), BITS]),
+    "activation_forward": (
+        lambda a, y: f.activation_forward(RELU, a, y),
+        [floats(B, N), floats(B, N)],
+    ),
+    "activation_backward": (
+        lambda dy, y: f.activation_backward(TANH, dy, y, y),
+        [floats(B, N), floats(B, N)],
+    ),
     "adam_update": (
         lambda params, grads, m, v: f.adam_update(
-            params.copy(), grads, m.copy(), v.copy(), 1, 1e-3, 0.9, 0.999, 1e-8
+            params.copy(), grads, m.copy(), v.copy(), RATES
         ),
         [floats(N), floats(2, N), floats(N), floats(N)],
     ),
-    "conv_forward": (f.conv_forward, [IMAGES, W, floats(3), "relu", 2, 1]),
-    "conv_backward": (f.conv_backward, [MAPS, IMAGES, MAPS, W, "relu", 2, 1]),
-    "conv_backward_weights": (
-        f.conv_backward_weights,
-        [MAPS, IMAGES, MAPS, 4, "relu", 2, 1],
-    ),
+    "conv_forward": (f.conv_forward, [IMAGES, W, floats(3), WINDOW]),
+    "conv_backward": (f.conv_backward, [MAPS, IMAGES, W, WINDOW]),
+    "conv_backward_weights": (f.conv_backward_weights, [MAPS, IMAGES, 4, WINDOW]),
     "conv_transpose_forward": (
         f.conv_transpose_forward,
-        [MAPS, W, floats(2), "relu", 2, 1, 1],
+        [MAPS, W, floats(2), WINDOW, 1],
     ),
-    "conv_transpose_backward": (
-        f.conv_transpose_backward,
-        [IMAGES, MAPS, IMAGES, W, "relu", 2, 1],
-    ),
+    "conv_transpose_backward": (f.conv_transpose_backward, [IMAGES, MAPS, W, WINDOW]),
 }
 
 
@@ -144,7 +144,8 @@ def test_a_kernel_refuses_an_array_of_another_shape(name: str) -> None:
     """NumPy's own products and sums refuse theirs with a ValueError."""
     function, arguments = CALLS[name]
     results = function(*map(given, arguments))
-    room = {} if results is None else {"out": results}
+    updates = results is None or name.startswith("activation")
+    room = {} if updates else {"out": results}
     for i, argument in enumerate(arguments):
         if not isinstance(argument, np.ndarray):
             continue
@@ -180,11 +181,12 @@ def test_a_batch_of_another_width_is_refused() -> None:
         model.forward(narrow, eps)
     with pytest.raises(ArgumentError, match=r"^x: .* \(5, 25\), .* \(5, 48\)$"):
         model.forward(narrow, eps, seen=wide)
-    forward = model.forward(wide, eps)
-    grads = model.params.like(np.empty_like(model.params.flat))
-    for changed in ({"target": narrow}, {"hs": [narrow, *forward.hs[1:]]}):
+    work = model.workspace(model.params.unwritten())
+    forward = model.forward(wide, eps, work=work)
+    first = forward.hs[0]._replace(x=narrow)
+    for changed in ({"target": narrow}, {"hs": [first, *forward.hs[1:]]}):
         with pytest.raises(ArgumentError, match=r"^x: .* \(5, 25\)"):
-            model.backward(eps, forward._replace(**changed), grads, ELBO)
+            model.backward(eps, forward._replace(**changed), work)
 
 
 @pytest.mark.parametrize("posterior", ["diagonal", "full"])

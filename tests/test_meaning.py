@@ -8,15 +8,15 @@ beyond 20. `python -m tests.proof_figures` draws the table.
 
 import copy
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import meaning
 import numpy as np
 import pytest
 from meaning import Array, Code
-
-from numpyvae.kernels.backends import compiled, reference
+from planted import CODES as PAIRS
+from planted import REAL, planted
+from planted import wrong as wrong_pairs
 
 pytestmark = pytest.mark.slow("Monte Carlo")
 
@@ -34,20 +34,16 @@ class Claim(NamedTuple):
 
 
 def measured(claim: Claim, code: Code, seed: int = SEED) -> float:
-    return claim.z(code, np.random.default_rng(seed))
+    with planted(code):
+        return claim.z(code, np.random.default_rng(seed))
 
 
-def real(pairs: SimpleNamespace) -> Code:
-    own = pairs is compiled
-    return Code(**vars(pairs), shard_rngs=lambda rngs: rngs, compiled=own)
-
-
-def wrong(**functions: Callable) -> Code:
+def wrong(shard_rngs: Callable = list, **functions: Callable) -> Code:
     """The reference with some functions replaced."""
-    return Code(**vars(real(reference)) | functions)
+    return Code(**vars(wrong_pairs(**functions)), shard_rngs=shard_rngs)
 
 
-CODES = {"reference": real(reference), "compiled": real(compiled)}
+CODES = {name: Code(**vars(pairs), shard_rngs=list) for name, pairs in PAIRS.items()}
 
 # ---- Faults: seen in the wild, or their neighbours -----------------------------------
 
@@ -57,7 +53,7 @@ def log_2pi_lost(mean: Array, logvar: Array, x: Array) -> Array:
 
 
 def gaussian_of_sigma(mean: Array, logvar: Array, x: Array) -> Array:
-    return reference.gaussian_forward(mean, 2 * logvar, x)
+    return REAL.gaussian_forward(mean, 2 * logvar, x)
 
 
 def clipped(logits: Array, x: Array) -> Pair:
@@ -75,10 +71,9 @@ def half_the_cross_entropy(logits: Array, x: Array) -> Pair:
     return -(x * np.log(p)).sum(axis=1), p
 
 
-def mean_over_pixels(logits: Array, x: Array, out: Pair) -> Pair:
-    reference.bernoulli_forward(logits, x, out=out)
-    out[0][...] /= logits.shape[1]
-    return out
+def mean_over_pixels(logits: Array, x: Array) -> Pair:
+    nll, p = REAL.bernoulli_forward(logits, x)
+    return nll / logits.shape[1], p
 
 
 def fresh_eps(dz: Array, eps: Array) -> Pair:
@@ -90,15 +85,15 @@ def z_is(z: Callable[[Array, Array, Array], Array]) -> Code:
 
 
 def kl_times(factor: float) -> Code:
-    return wrong(kl_forward=lambda mu, lv: factor * reference.kl_forward(mu, lv))
+    return wrong(kl_forward=lambda mu, lv: factor * REAL.kl_forward(mu, lv))
 
 
 STD_IS_VARIANCE = wrong(sigma_forward=np.exp, sigma_backward=lambda ds, s: ds * s)
 EPS_OF_LATENTS = z_is(lambda mu, s, eps: mu + s * eps[:, :1])
 EPS_OF_IMAGES = z_is(lambda mu, s, eps: mu + s * eps[:1])
 SHARDS_ALIKE = wrong(shard_rngs=lambda rngs: [copy.deepcopy(rngs[0]) for _ in rngs])
-KL_AGAINST = wrong(kl_backward=lambda d, mu, lv: reference.kl_backward(-d, mu, lv))
-KL_OF_SIGMA = wrong(kl_forward=lambda mu, lv: reference.kl_forward(mu, 2 * lv))
+KL_AGAINST = wrong(kl_backward=lambda d, mu, lv: REAL.kl_backward(-d, mu, lv))
+KL_OF_SIGMA = wrong(kl_forward=lambda mu, lv: REAL.kl_forward(mu, 2 * lv))
 KL_FAULTS = {
     "1/2 lost": kl_times(2),
     "opposite sign": kl_times(-1),

@@ -40,7 +40,7 @@ DATA = tiny(train=40, test=10)
 GREY = tiny(8, 8, train=40, test=10)
 IWAE = {"bound": "iwae", "samples": 3, "lr": 100.0}
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}  # of a sum of 48 terms, relative
-PLACE = r"(encoder layer \d|decoder layer \d|the KL|sigma|the reconstruction)"
+PLACE = r"(encoder layer \d|decoder layer \d|z|recon|kl|log q\(z\|x\)|-log p\(z\))"
 
 
 def images(grey: int, height: int = 8, width: int = 6, train: int = 40) -> Dataset:
@@ -113,7 +113,7 @@ def test_logvar_of_100(kind: dict[str, Any]) -> None:
         np.testing.assert_allclose(kl, math.exp(100), 1e-13)
         assert all_finite(run(model))
     else:
-        with pytest.raises(DivergedError, match=r"^step 1: .* from the KL on; .*lr"):
+        with pytest.raises(DivergedError, match=r"^step 1: .* from kl on; .*lr"):
             run(model)
         np.testing.assert_array_equal(model.params.flat, before)
 
@@ -207,7 +207,7 @@ def test_beta_of_0_is_the_reconstruction_alone(kind: dict[str, Any]) -> None:
     model = constant("encoder.1", [0.0, 0.0, -100.0, -100.0], kind)
     x, eps = np.zeros((3, 48), model.dtype), np.zeros((3, 2), model.dtype)
     loss, grads = model.loss_and_gradient(x, eps, Elbo(0))
-    assert loss == pytest.approx(model.forward(x, eps).recon_sum / 3, rel=1e-5)
+    assert loss == pytest.approx(model.forward(x, eps).recon.sum() / 3, rel=1e-5)
     np.testing.assert_array_equal(grads["encoder.1.b"][2:], 0)
     assert all_finite(run(model, beta=0))
 

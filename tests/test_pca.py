@@ -92,7 +92,7 @@ def test_a_linear_auto_encoder_learns_the_principal_subspace() -> None:
     model, x = linear()
     _, axes, variances = principal_axes(x, 3)
     assert largest_angle(model.params["decoder.0.W"], axes) > 45
-    adam = Adam(model.params.flat, model.pairs, 0.1)
+    adam = Adam(model.params.flat, model.code, 0.1)
     for _ in range(2000):
         _, grads = model.loss_and_gradient(x, np.zeros((100, 3)), ELBO)
         adam.advance()

@@ -41,9 +41,9 @@ def work_over(
     return Workspace(params, grads, arrays if arrays is not None else Fresh(), code)
 
 
-def with_prior(name: str, *args: Any, **others: Any) -> VAE:
+def with_prior(prior: str, *args: Any, **others: Any) -> VAE:
     """A model with this prior, and a second layer of latents if it wants one."""
     try:
-        return VAE(*args, prior=name, **others)
+        return VAE(*args, prior=prior, **others)
     except (ArgumentError, ValueError):
-        return VAE(*args, prior=name, top=(4, 2), **others)
+        return VAE(*args, prior=prior, top=(4, 2), **others)

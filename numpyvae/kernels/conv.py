@@ -201,8 +201,13 @@ def _bias(da: Array) -> Array:
     return np.empty(da.shape[-1], da.dtype)
 
 
+def _add_bias(rows: Array, b: Array) -> None:
+    expect("b", b, rows.shape[1:])
+    _add_to_rows(rows, b)
+
+
 @jit
-def _add_bias(rows, b):
+def _add_to_rows(rows, b):
     """NumPy's loop would be as long as b only: slow for a few channels."""
     for i in range(rows.shape[0]):
         for k in range(b.shape[0]):

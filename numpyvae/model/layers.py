@@ -79,7 +79,7 @@ class Dense(NamedTuple):
         W, b = work.params[f"{self.name}.W"], work.params[f"{self.name}.b"]
         a = work.arrays[self.name, (len(x), self.outputs), b.dtype]
         work.code.dense_forward(x, W, b, out=a)
-        if self.f is IDENTITY:
+        if self.f == IDENTITY:
             return Trace(x, a, a)
         y = work.arrays[f"{self.name}.y", a.shape, a.dtype] if self.f.reads_input else a
         return Trace(x, a, work.code.activation_forward(self.f, a, y))
@@ -92,7 +92,7 @@ class Dense(NamedTuple):
         dW, db = work.grads[f"{self.name}.W"], work.grads[f"{self.name}.b"]
         x, a, y = trace
         da = dy
-        if self.f is not IDENTITY:
+        if self.f != IDENTITY:
             da = work.code.activation_backward(self.f, dy, a, y)
         if not wants_dx:
             work.code.dense_backward_weights(da, x, out=(dW, db))

@@ -19,7 +19,7 @@ import numpy as np
 from .types import Array, Registry
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Activation:
     """y = f(a), element by element, with its derivative."""
 

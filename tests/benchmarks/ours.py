@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from numpyvae import VAE, Dataset
-from numpyvae.datasets.binarize import Batches
 from numpyvae.pairs.objectives import ELBO
-from numpyvae.pairs.optimizers import Adam
+from numpyvae.training.batches import Batches
 from numpyvae.training.evaluate import likelihood
 from numpyvae.training.fused.step import FusedStep
+from numpyvae.training.optimizers import Adam
 from numpyvae.training.settings import Settings
 from numpyvae.training.trainer import SHARDS, Trainer
 from numpyvae.training.workers import Workers
@@ -64,7 +64,7 @@ class Ours:
             loss, grads = self.model.loss_and_gradient(seen, eps)
             return loss, dict(grads)
         images = x.astype(np.uint8).reshape(len(x), 1, -1) * np.uint8(255)
-        adam = Adam(self.model.params.flat, self.model.pairs)
+        adam = Adam(self.model.params.flat, self.model.code)
         step = FusedStep(
             self.model, Batches(images, "threshold", self.rng), adam,
             self.rng.spawn(SHARDS), len(x), self.workers,

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from numpyvae import VAE
-from numpyvae.checking.package import SUBJECTS, Trial
+from numpyvae.checking.package import Trial, subjects
 from numpyvae.kernels.backends import compiled, reference
 from numpyvae.pairs.objectives import Elbo, Iwae, Objective
 
@@ -116,7 +116,7 @@ def trials() -> Iterator[tuple[str, Trial]]:
         for arguments, objective in MODELS:
             trial = whole_model(code == "compiled", arguments, objective)
             yield f"VAE of {arguments}, {objective}, {code}", trial
-        for subject in SUBJECTS:
+        for subject in subjects():
             rng = np.random.default_rng(4)
             for _ in range(PLACES if subject.has_twin or code == "reference" else 0):
                 yield f"{subject.name}, {code}", subject.draw(rng, pairs)

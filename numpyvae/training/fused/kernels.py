@@ -47,7 +47,7 @@ def suits(model: VAE) -> bool:
         and all(type(network) is Network for network in networks)
         and dense == layers
         and all(layer.f in KINDS for layer in dense)
-        and dense[-1].f is activations.IDENTITY
+        and dense[-1].f == activations.IDENTITY
     )
 
 

@@ -43,6 +43,7 @@ from ...kernels.jit import jit
 from ...kernels.noise import addresses, draw_normals, find_normals
 from ...model.layers import Dense
 from ...model.vae import VAE
+from ...pairs.kl import DiagonalKL
 from ...pairs.objectives import Elbo, Objective
 from ...pairs.optimizers import AdamRates
 from ...pairs.posteriors import Diagonal, FromEncoder
@@ -229,6 +230,7 @@ def fits(model: VAE, objective: Objective, optimizer: Adam) -> bool:
         and type(model.head) is FromEncoder
         and type(model.family) is Diagonal
         and type(model.prior) is StandardNormal
+        and type(model.rates["closed"]) is DiagonalKL
         and isinstance(objective, Elbo)
         and objective == Elbo(objective.beta)
         and type(optimizer) is Adam
