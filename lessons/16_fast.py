@@ -10,7 +10,7 @@
 # the same.
 #
 # **Reads with** lesson 10 (the step), `numpyvae/kernels/dense.py` and
-# `numpyvae/training/fused/step.py` (the rungs as they are used). None of the
+# `numpyvae/training/fused/turns.py` (the rungs as they are used). None of the
 # notes speaks of speed. **Takes** 30 seconds.
 
 # %%
@@ -852,7 +852,7 @@ print(f"predicted for exp: {of_16:.3f} ms, or {2 * of_16:.3f} ms with 8 at a tim
 # All that is left to call is the matrix product. NumPy brings a BLAS along, and
 # a compiled function may call it at its address: `numpyvae/kernels/blas.py`
 # finds it. And threads need not be Python's. numba keeps some, which wait for
-# work awake and never ask for the lock. So `numpyvae/training/fused/step.py`
+# work awake and never ask for the lock. So `numpyvae/training/fused/turns.py`
 # writes the step as three compiled functions (draw, differentiate, update), and
 # numba's threads meet after each.
 #
