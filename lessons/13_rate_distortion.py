@@ -739,7 +739,9 @@ assert max(found.elbo for found in fitted) > standard.elbo
 # what was saved was waste. All of MNIST, with ten epochs and the default
 # network, says the same: the ELBO is -102.6 nats with $\mathcal N(0, I)$, -99.1
 # with the mixture and -98.5 with pseudo-images. And what is drawn from such a
-# prior lies where codes lie:
+# prior lies where codes lie. By the Fréchet distance (5.9) that
+# `numpyvae compare` prints, the samples of these three models are 3.1, 1.2 and
+# 1.1 away from the test images.
 
 # %%
 rows = [m.sample(12, np.random.default_rng(2)) for m, _, _ in trained.values()]

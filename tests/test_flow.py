@@ -19,9 +19,9 @@ from differences import (
 from hypothesis import given
 from hypothesis import strategies as st
 from meaning import score
+from works import drawn_params, work_over
 
-from numpyvae.kernels.backends import reference
-from numpyvae.model.workspace import Fresh, Workspace
+from numpyvae.model.workspace import Workspace
 from numpyvae.pairs.flow import (
     Flow,
     iaf_backward,
@@ -39,17 +39,12 @@ each_latent = pytest.mark.parametrize("latent", [1, 2, 5])
 
 
 def drawn_flow(
-    latent: int, rng: np.random.Generator, dtype: type = float, rows: int = 1
+    latent: int, rng: np.random.Generator, rows: int = 1
 ) -> tuple[Flow, Workspace, Array]:
-    """A flow, parameters and gradients of it, and statistics (B, S)."""
+    """A flow, what it computes with, and statistics (B, S)."""
     family = Flow(latent)
-    params = {
-        name: rng.standard_normal(shape).astype(dtype) / 2
-        for name, shape in family.shapes().items()
-    }
-    grads = {name: np.full_like(block, np.nan) for name, block in params.items()}
-    s = rng.standard_normal((rows, family.statistics)).astype(dtype)
-    return family, Workspace(params, grads, Fresh(), reference), s
+    work = work_over(drawn_params(family, rng))
+    return family, work, rng.standard_normal((rows, family.statistics))
 
 
 def jacobian(family: Flow, work: Workspace, s: Array, eps: Array) -> Array:
@@ -130,22 +125,6 @@ def test_each_step_is_autoregressive(latent: int, seed: int) -> None:
 
 
 @each_latent
-def test_log_q_is_by_the_jacobian_of_the_whole_map(
-    latent: int, rng: np.random.Generator
-) -> None:
-    for _ in range(20):
-        family, work, s = drawn_flow(latent, rng)
-        eps = rng.standard_normal((1, latent))
-        log_q = family.log_prob(family.forward(s, eps, work), eps)
-        J = jacobian(family, work, s, eps)
-        log_eps = sum(naive.log_normal(e, 0.0, 1.0) for e in eps[0].tolist())
-        # A determinant multiplies rounding by the condition number.
-        steps = max(1, int(np.linalg.cond(J)))
-        want = np.array([log_eps - np.linalg.slogdet(J)[1]])
-        assert_rounded("log q", log_q, want, steps)
-
-
-@each_latent
 def test_log_q_is_the_density_of_the_samples(
     latent: int, rng: np.random.Generator
 ) -> None:
@@ -186,30 +165,6 @@ def test_with_open_gates_it_is_the_diagonal_posterior(
 
 
 # ---- The whole family ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("with_density", [True, False])
-@each_method
-@given(st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_its_backward_is_the_slope_in_statistics_and_matrices(
-    with_density: bool, method: Method, B: int, latent: int, seed: int
-) -> None:
-    """Of z and log q together, or of z where nobody asks for log q."""
-    rng = np.random.default_rng(seed)
-    family, work, s = drawn_flow(latent, rng, rows=B)
-    eps, dz = rng.standard_normal((2, B, latent))
-    dlog = rng.standard_normal(B)
-
-    def both(s: Array, **params: Array) -> Array:
-        code = family.forward(s, eps, work._replace(params=params))
-        log_q = family.log_prob(code, eps)
-        return np.hstack([code.z, with_density * log_q[:, None]])
-
-    code = family.forward(s, eps, work)
-    ds = family.backward(dz, dlog if with_density else None, code, eps, work)
-    arguments, dy = {"s": s, **work.params}, np.hstack([dz, dlog[:, None]])
-    deep = method._replace(error=Flow.STEPS * method.error)  # so many steps follow on
-    check_gradients(deep, both, arguments, dy, {"s": ds, **work.grads})
 
 
 @each_latent

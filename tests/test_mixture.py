@@ -24,7 +24,6 @@ from numpyvae.errors import ArgumentError
 from numpyvae.model.workspace import Reused
 from numpyvae.pairs.mixture import (
     COMPONENTS,
-    Components,
     mixture_backward,
     mixture_forward,
 )
@@ -32,7 +31,7 @@ from numpyvae.pairs.objectives import Elbo, Iwae, Objective
 from numpyvae.pairs.priors import standard_normal_forward
 
 FLOATS = (np.float32, np.float64)
-SAMPLES, LIMIT, POWER = 100_000, 5, 20  # standard errors: right code, a planted fault
+SAMPLES, LIMIT = 100_000, 5  # standard errors
 
 each_method = pytest.mark.parametrize("method", [CENTRAL, COMPLEX], ids=["fd", "cs"])
 each_prior = pytest.mark.parametrize("prior", ["mixture", "vamp"])
@@ -113,28 +112,15 @@ def test_equal_components_are_one_gaussian(arrays: list[Array]) -> None:
     assert_rounded("by the standard normal's", one, want)
 
 
-@pytest.mark.parametrize("latent", [1, 2])
-def test_the_density_adds_up_to_one(latent: int, rng: np.random.Generator) -> None:
+def test_the_density_of_two_latents_adds_up_to_one(rng: np.random.Generator) -> None:
     """On a grid that reaches ten deviations beyond every mean."""
-    mu, logvar = rng.standard_normal((2, 4, latent)) / 2
+    mu, logvar = rng.standard_normal((2, 4, 2)) / 2
     logits = rng.standard_normal(4)
     axis, step = np.linspace(-20, 20, 401, retstep=True)
-    z = np.stack(np.meshgrid(*[axis] * latent), -1).reshape(-1, latent)
+    z = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     nll, _ = mixture_forward(z, mu, logvar, logits)
-    total = np.exp(-nll).sum() * step**latent
+    total = np.exp(-nll).sum() * step**2
     assert_rounded("total", total, np.float64(1))
-
-
-def test_codes_have_the_moments(rng: np.random.Generator) -> None:
-    parts = Components(*rng.standard_normal((2, 3, 2)), rng.standard_normal(3))
-    z = parts.sample(SAMPLES, rng)
-    mean, deviation = parts.moments()
-    assert score(z - mean) < LIMIT
-    assert score((z - mean) ** 2 - deviation**2) < LIMIT
-    even = parts._replace(logits=np.zeros(3))
-    assert score(z - even.moments()[0]) > POWER
-    within = np.exp(parts.logvar).mean(axis=0)  # without the spread of the means
-    assert score((z - mean) ** 2 - within) > POWER
 
 
 # ---- The priors ----------------------------------------------------------------------
@@ -195,16 +181,19 @@ def test_where_the_encoder_is_used_twice_its_gradients_add(
 ) -> None:
     """Of the whole loss, by the complex step along each block.
 
-    With arrays that are used again: both passes through the encoder are alive at once.
+    In a second step: both passes through the encoder are alive at once, and arrays
+    that are used again have the room for both by then.
     """
     model = model_of("vamp", rng, **arguments)
     analytic = VAE(**model.arguments() | {"dtype": "complex128"})
     x = rng.random((3, model.pixels))
     eps = rng.standard_normal((3 * objective.samples, 2))
-    grads = model.params.unwritten()
-    work = model.workspace(grads)._replace(arrays=Reused())
-    forward = model.forward(x, eps, objective, work)
-    model.backward(eps, forward, work, objective)
+    reused = Reused()
+    for _ in range(2):
+        grads = model.params.unwritten()
+        work = model.workspace(grads)._replace(arrays=reused)
+        forward = model.forward(x, eps, objective, work)
+        model.backward(eps, forward, work, objective)
     largest = np.abs(grads.flat).max()
     for name, gradient in grads.items():
         direction = rng.standard_normal(gradient.shape)

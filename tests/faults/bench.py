@@ -21,7 +21,7 @@ COPIED = ("numpyvae", "tests", "lessons", "pyproject.toml", "README.md")
 # The tests that judge mathematics and training, the quickest first.
 QUICK = (
     "dense gaussian likelihoods optimizers params active_pixels corrupt workspace "
-    "binarize"
+    "binarize flow mixture"
 )
 SLOW = (
     "evaluate kernels vae networks layers conv trainer package meaning ppca "

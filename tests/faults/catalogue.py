@@ -8,6 +8,7 @@ from . import (
     meanings,
     pairs,
     parts,
+    parts2,
     training,
     wiring,
 )
@@ -24,6 +25,6 @@ FAMILIES: dict[str, tuple[Fault, ...]] = {
     "Optimizers": descent.FAULTS,
     "Training": training.TRAINING,
     "Data and evaluation": training.DATA,
-    "New parts": parts.FAULTS,
+    "New parts": parts.FAULTS + parts2.FAULTS,
 }
 FAULTS = tuple(fault for faults in FAMILIES.values() for fault in faults)
