@@ -93,45 +93,45 @@ LISTED = (
 LAYERS = (
     Fault(
         "bias lost in the compiled layer",
-        FILE,
-        {"    y += b\n": "    y += 0 * b\n"},
+        "kernels/dense.py",
+        {"    a += b\n": "    a += 0 * b\n"},
         "added in the relu branch only",
         tests=DENSE,
     ),
     Fault(
         "one bias for all units",
-        FILE,
-        {"y[i, k] + b[k]": "y[i, k] + b[0]"},
+        "kernels/dense.py",
+        {"    a += b\n": "    a += b[0]\n"},
         "an index that should have been k",
         tests=DENSE,
     ),
     Fault(
         "compiled relu swallows NaN",
-        FILE,
-        {"zero if a <= zero else a": "a if a > zero else zero"},
+        "kernels/dense.py",
+        {"zero if a[i, k] <= zero else a[i, k]": "a[i, k] if a[i, k] > zero else zero"},
         "max(a, 0) of a NaN is 0",
-        tests=ENDS,
+        tests="test_kernels.py::test_an_activation_at_the_ends_of_the_line",
     ),
     Fault(
         "compiled relu slope 1 at 0",
-        FILE,
+        "kernels/dense.py",
         {"if y[i, k] > zero else zero": "if y[i, k] >= zero else zero"},
         "every dead unit let through",
-        tests=DENSE,
+        tests="test_kernels.py::test_an_activation_is_the_reference",
     ),
     Fault(
         "compiled tanh slope without the square",
-        FILE,
+        "kernels/dense.py",
         {"(one - y[i, k] * y[i, k])": "(one - y[i, k])"},
         "an exponent lost in the kernel",
-        tests=DENSE,
+        tests="test_kernels.py::test_an_activation_is_the_reference",
     ),
     Fault(
         "tanh gets relu's backward",
-        FILE,
-        {'if activation == "relu" else _tanh': 'if activation != "relu" else _tanh'},
+        "kernels/dense.py",
+        {"Kernel(np.tanh, _tanh_backward)": "Kernel(np.tanh, _relu_backward)"},
         "a dispatch the wrong way round",
-        tests=DENSE,
+        tests="test_kernels.py::test_an_activation_is_the_reference",
     ),
     Fault(
         "BLAS product without the transpose",
@@ -142,37 +142,59 @@ LAYERS = (
     ),
     Fault(
         "BLAS product the other way round",
-        FILE,
-        {"np.matmul(x.T, da, out=dW)": "np.matmul(da.T, x, out=dW)"},
+        "kernels/dense.py",
+        {
+            "np.matmul(x.T, da, out=dW)\n    np.add": (
+                "np.matmul(da.T, x, out=dW)\n    np.add"
+            ),
+        },
         "column-major habits; square layers hide it",
         tests=DENSE,
     ),
     Fault(
         "compiled dx past the activation",
-        FILE,
-        {"np.matmul(da, W.T, out=dx)": "np.matmul(dy, W.T, out=dx)"},
+        "model/layers.py",
+        {
+            (
+                "conv_backward(da, x, W, WINDOW, out=(dx, dW, db))\n"
+                "        return dx.reshape(len(dx), math.prod(self.image))"
+            ): (
+                "conv_backward(da, x, W, WINDOW, out=(dx, dW, db))\n"
+                "        work.code.conv_backward(dy.reshape(da.shape), x, "
+                "W, WINDOW, out=(dx, dW.copy(), db.copy()))\n"
+                "        return dx.reshape(len(dx), math.prod(self.image))"
+            )
+        },
         "dW and db are right, so a check of the parameters alone passes",
         seen="input",
-        tests=DENSE,
+        tests="test_layers.py",
     ),
     Fault(
         "dW accumulated",
-        FILE,
-        {"np.matmul(x.T, da, out=dW)": "dW += x.T @ da"},
+        "kernels/dense.py",
+        {"np.matmul(x.T, da, out=dW)\n    np.add": "dW += x.T @ da\n    np.add"},
         "an autograd's habit, and nobody calls zero_grad",
         tests=DENSE,
     ),
     Fault(
         "compiled db over the wrong axis",
-        FILE,
-        {"np.add.reduce(da, axis=0, out=db)": "np.add.reduce(da, axis=1, out=db)"},
+        "kernels/dense.py",
+        {
+            "np.add.reduce(da, axis=0, out=db)\n    np.matmul": (
+                "np.add.reduce(da, axis=1, out=db)\n    np.matmul"
+            ),
+        },
         "B = M hides it",
         tests=DENSE,
     ),
     Fault(
         "compiled db a mean",
-        FILE,
-        {"np.add.reduce(da, axis=0, out=db)": "np.mean(da, axis=0, out=db)"},
+        "kernels/dense.py",
+        {
+            "np.add.reduce(da, axis=0, out=db)\n    np.matmul": (
+                "np.mean(da, axis=0, out=db)\n    np.matmul"
+            ),
+        },
         "1/B taken twice for b",
         tests=DENSE,
     ),

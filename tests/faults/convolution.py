@@ -74,36 +74,47 @@ FAULTS = (
     ),
     Fault(
         "conv db a mean over pixels",
-        REFERENCE,
+        "pairs/conv.py",
         {
-            "padding), da.sum(axis=(0, 1, 2))": (
-                "padding), da.mean(axis=(1, 2)).sum(axis=0)"
-            )
+            "*window), da.sum(axis=(0, 1, 2))": (
+                "*window), da.mean(axis=(1, 2)).sum(axis=0)"
+            ),
         },
         "a map's pixels counted once",
         tests=NETWORK,
     ),
     Fault(
         "transposed dx past the activation",
-        REFERENCE,
-        {"dx = convolve(da, W": "dx = convolve(dy, W"},
+        "model/layers.py",
+        {
+            "conv_transpose_backward(da, x, W, WINDOW, out=(dx, dW, db))": (
+                "conv_transpose_backward(da, x, W, WINDOW, out=(dx, dW, db))\n"
+                "        dy = dy.reshape(da.shape)\n"
+                "        dx, _, _ = work.code.conv_transpose_backward(dy, x, W, WINDOW)"
+            )
+        },
         "dW and db are right, so a check of the parameters alone passes",
         seen="input",
+        tests="test_layers.py",
     ),
     Fault(
         "output padding forgotten",
-        REFERENCE,
-        {"transpose_size(n, K, stride, padding, output_padding)": (
-            "transpose_size(n, K, stride, padding, 0)"
-        )},
+        "pairs/conv.py",
+        {
+            "transpose_size(n, len(W), *window, output_padding)": (
+                "transpose_size(n, len(W), *window, 0)"
+            ),
+        },
         "28, 14, 7 and back need none; 7, 3 and back do",
     ),
     Fault(
         "output padding counted twice",
         REFERENCE,
-        {"(H - 1) * stride + K + output_padding": (
-            "(H - 1) * stride + K + 2 * output_padding"
-        )},
+        {
+            "(H - 1) * stride + K + output_padding": (
+                "(H - 1) * stride + K + 2 * output_padding"
+            )
+        },
         "on both sides, as padding is",
         tests=SIZES,
     ),
@@ -156,18 +167,22 @@ FAULTS = (
     Fault(
         "compiled conv db a mean over pixels",
         COMPILED,
-        {"np.matmul(np.ones(len(rows), rows.dtype), rows, out=db)": (
-            "np.mean(rows, axis=0, out=db)"
-        )},
+        {
+            "np.matmul(np.ones(len(rows), rows.dtype), rows, out=db)": (
+                "np.mean(rows, axis=0, out=db)"
+            )
+        },
         "1/B taken twice for b, and 1/(H V) with it",
         tests=TWIN,
     ),
     Fault(
         "compiled output padding forgotten",
-        COMPILED,
-        {"transpose_size(n, len(W), stride, padding, output_padding)": (
-            "transpose_size(n, len(W), stride, padding, 0)"
-        )},
+        "kernels/conv.py",
+        {
+            "transpose_size(n, len(W), *window, output_padding)": (
+                "transpose_size(n, len(W), *window, 0)"
+            ),
+        },
         "a layer that brings its own array hides it",
         tests=TWIN,
     ),
@@ -175,9 +190,9 @@ FAULTS = (
         "images column by column",
         "model/layers.py",
         {
-            "        x = x.reshape(len(x), *self.image)\n": (
+            "        images = x.reshape(len(x), *self.image)\n": (
                 "        H, V, C = self.image\n"
-                "        x = x.reshape(len(x), V, H, C).swapaxes(1, 2)\n"
+                "        images = x.reshape(len(x), V, H, C).swapaxes(1, 2)\n"
             )
         },
         "as MATLAB stores them; dx is a picture of itself, transposed",
@@ -187,9 +202,9 @@ FAULTS = (
         "maps before pixels",
         "model/layers.py",
         {
-            "return y.reshape(len(y), math.prod(self.output()))": (
-                "return y.transpose(0, 3, 1, 2).reshape(len(y), -1)"
-            )
+            "a = a.reshape(len(a), math.prod(self.output()))": (
+                "a = a.transpose(0, 3, 1, 2).reshape(len(a), -1)"
+            ),
         },
         "NCHW for the dense layer, NHWC on the way back",
         tests=NETWORK,
@@ -210,7 +225,7 @@ FAULTS = (
     Fault(
         "fan-in of the transpose counts all entries",
         "model/layers.py",
-        {"self.maps[2] * (KERNEL / STRIDE) ** 2": "self.maps[2] * KERNEL**2"},
+        {"self.maps[2] * (KERNEL / WINDOW.stride) ** 2": "self.maps[2] * KERNEL**2"},
         "a pixel meets one in four",
         tests=BOUNDS,
     ),
@@ -224,9 +239,11 @@ FAULTS = (
     Fault(
         "maps share a buffer",
         "model/layers.py",
-        {"array(self.name, (len(x), *self.output())": (
-            'array("maps", (len(x), *self.output())'
-        )},
+        {
+            "work.arrays[self.name, (len(x), *self.output())": (
+                'work.arrays["maps", (len(x), *self.output())'
+            ),
+        },
         "the second convolution overwrites what it read",
         seen="stale",
         tests="test_layers.py::test_a_workspace_gives_the_bits_of_fresh_arrays",
@@ -234,15 +251,15 @@ FAULTS = (
     Fault(
         "image through the activation",
         "model/networks.py",
-        {'act = "identity" if first else activation': "act = activation"},
+        {"IDENTITY if first else f)": "f)"},
         "every layer alike: logits can't be negative",
         tests=TABLES,
     ),
     Fault(
         "no activation before the maps",
         "model/networks.py",
-        {", activation, last=activation)": ", activation)"},
+        {", f, last=f)]": ", f)]"},
         "two linear layers in a row",
         tests=TABLES,
     ),
-)  # fmt: skip
+)

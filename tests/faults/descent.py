@@ -28,31 +28,35 @@ REFERENCE = (
     ),
     Fault(
         "betas swapped",
-        "pairs/optimizers.py",
+        "training/optimizers.py",
         {
-            "self.lr, self.beta1, self.beta2, self.eps,": (
-                "self.lr, self.beta2, self.beta1, self.eps,"
+            ("self.lr, self.beta1, self.beta2, self.eps = lr, beta1,"): (
+                "self.lr, self.beta2, self.beta1, self.eps = lr, beta1,"
             )
         },
         "positional arguments",
+        tests="test_optimizers.py",
     ),
     Fault(
         "step never counted",
-        "pairs/optimizers.py",
+        "training/optimizers.py",
         {"self.step += 1": "self.step = 1"},
         "t passed as 1 at every step",
+        tests="test_optimizers.py",
     ),
     Fault(
         "step counted from 0",
-        "pairs/optimizers.py",
+        "training/optimizers.py",
         {"self.step = 0": "self.step = -1"},
         "range(steps) as t: 0/0 in the first step",
+        tests="test_optimizers.py",
     ),
     Fault(
         "step counted from 2",
-        "pairs/optimizers.py",
+        "training/optimizers.py",
         {"self.step = 0": "self.step = 1"},
         "advanced once before the loop",
+        tests="test_optimizers.py",
     ),
     Fault(
         "eps inside the root",
@@ -74,9 +78,10 @@ REFERENCE = (
     ),
     Fault(
         "m for v",
-        "pairs/optimizers.py",
+        "training/optimizers.py",
         {"self.m[part], self.v[part]": "self.m[part], self.m[part]"},
         "the same array handed over twice",
+        tests="test_optimizers.py",
     ),
     Fault(
         "momentum forgotten",
@@ -120,7 +125,7 @@ REFERENCE = (
     ),
     Fault(
         "beta2 0.99",
-        "pairs/optimizers.py",
+        "training/optimizers.py",
         {"beta2: float = 0.999,": "beta2: float = 0.99,"},
         "a default mistyped",
         tests="test_trainer.py",

@@ -5,59 +5,60 @@ from .fault import Fault
 DENSE = (
     Fault(
         "tanh slope without the square",
-        "pairs/dense.py",
-        {"return 1 - y * y": "return 1 - y"},
+        "pairs/activations.py",
+        {"dy * (1 - y * y)": "dy * (1 - y)"},
         "1 - tanh(a)^2 copied without its exponent",
     ),
     Fault(
         "tanh slope from the input",
-        "pairs/dense.py",
-        {"return 1 - y * y": "return 1 - np.tanh(y) ** 2"},
+        "pairs/activations.py",
+        {"dy * (1 - y * y)": "dy * (1 - np.tanh(y) ** 2)"},
         "the formula in a applied to y, which is tanh(a) already",
     ),
     Fault(
         "sigmoid slope from the input",
-        "pairs/dense.py",
+        "pairs/activations.py",
         {
-            "return y * (1 - y)": 'y = activate(y, "sigmoid")\n'
-            "            return y * (1 - y)"
+            "return dy * (y * (1 - y))": (
+                "y = sigmoid_forward(y)\n    return dy * (y * (1 - y))"
+            )
         },
         "a helper sigmoid_prime(a) called with the output",
     ),
     Fault(
         "sigmoid slope, sign",
-        "pairs/dense.py",
-        {"return y * (1 - y)": "return y * (1 + y)"},
+        "pairs/activations.py",
+        {"dy * (y * (1 - y))": "dy * (y * (1 + y))"},
         "a sign slipped in the textbook's s(1 - s)",
     ),
     Fault(
         "relu slope at the wrong side",
-        "pairs/dense.py",
-        {"(y.real > 0).astype": "(y.real <= 0).astype"},
+        "pairs/activations.py",
+        {"dy * (y.real > 0)": "dy * (y.real <= 0)"},
         "a mask of what was cut, used as a mask of what was kept",
     ),
     Fault(
         "relu slope 1 at 0",
-        "pairs/dense.py",
-        {"(y.real > 0).astype": "(y.real >= 0).astype"},
+        "pairs/activations.py",
+        {"dy * (y.real > 0)": "dy * (y.real >= 0)"},
         "read off the output, >= lets every dead unit through",
     ),
     Fault(
         "leaky relu forward only",
-        "pairs/dense.py",
+        "pairs/activations.py",
         {"np.where(a.real <= 0, 0, a)": "np.where(a.real <= 0, 0.01 * a, a)"},
         "an activation exchanged, its derivative not",
     ),
     Fault(
         "softplus slope mirrored",
-        "pairs/dense.py",
-        {"return -np.expm1(-y)": "return np.exp(-y)"},
+        "pairs/activations.py",
+        {"dy * -np.expm1(-y)": "dy * np.exp(-y)"},
         "sigmoid(-a) for sigmoid(a)",
     ),
     Fault(
         "bias not added",
         "pairs/dense.py",
-        {"activate(x @ W + b, activation)": "activate(x @ W, activation)"},
+        {"return x @ W + b": "return x @ W"},
         "lost in a refactoring; db is still computed",
     ),
     Fault(
@@ -92,10 +93,15 @@ DENSE = (
     ),
     Fault(
         "dx past the activation",
-        "pairs/dense.py",
-        {"dx = da @ W.T": "dx = dy @ W.T"},
+        "model/layers.py",
+        {
+            ("out=(dx, dW, db))\n        return dx\n\n\nclass Conv("): (
+                "out=(dx, dW, db))\n        return dy @ W.T\n\n\nclass Conv("
+            )
+        },
         "dW and db are right, so a check of the parameters alone passes (mlpack #1923)",
         seen="input",
+        tests="test_layers.py",
     ),
     Fault(
         "dx halved",
@@ -106,111 +112,126 @@ DENSE = (
     ),
     Fault(
         "slope applied twice",
-        "pairs/dense.py",
+        "model/layers.py",
         {
-            "activation)  # Eq. 2.2\n    dW": "activation) ** 2\n    dW",
+            (
+                "        if not wants_dx:\n            work.code.dense_backward_weights"
+            ): (
+                "            da = work.code.activation_backward(self.f, "
+                "da, a, y)\n"
+                "        if not wants_dx:\n"
+                "            work.code.dense_backward_weights"
+            )
         },
         "once in the loss layer, once in the dense layer",
+        tests="test_layers.py",
     ),
     Fault(
         "first layer's slope forgotten",
-        "pairs/dense.py",
-        {"return x.T @ da, da.sum(axis=0)": "return x.T @ dy, dy.sum(axis=0)"},
+        "model/layers.py",
+        {"dense_backward_weights(da, x, out": "dense_backward_weights(dy, x, out"},
         "dy and da mixed up in the special case for data",
+        tests="test_networks.py",
     ),
 )
 
 GAUSSIAN = (
     Fault(
         "sigma = exp(logvar), forward only",
-        "pairs/gaussian.py",
+        "pairs/posteriors.py",
         {"np.exp(logvar / 2)": "np.exp(logvar)"},
         "the fault of the wild, half mended",
+        tests="test_gaussian.py",
     ),
     Fault(
         "dlogvar's 1/2 lost",
-        "pairs/gaussian.py",
+        "pairs/posteriors.py",
         {"return dsigma * sigma / 2": "return dsigma * sigma"},
         "the chain rule through logvar / 2 forgotten",
+        tests="test_gaussian.py",
     ),
     Fault(
         "dlogvar without sigma",
-        "pairs/gaussian.py",
+        "pairs/posteriors.py",
         {"return dsigma * sigma / 2": "return dsigma / 2"},
         "exp differentiated to 1",
+        tests="test_gaussian.py",
     ),
     Fault(
         "fresh eps in backward",
-        "pairs/gaussian.py",
-        {"return dz, dz * eps": "return dz, dz * np.random.standard_normal(eps.shape)"},
+        "pairs/posteriors.py",
+        {
+            "return dz, dz * eps": (
+                "return dz, dz * np.random.standard_normal(eps.shape)"
+            )
+        },
         "backward samples for itself instead of keeping eps",
         seen="eps",
+        tests="test_gaussian.py",
     ),
     Fault(
         "dsigma without eps",
-        "pairs/gaussian.py",
+        "pairs/posteriors.py",
         {"return dz, dz * eps": "return dz, dz + 0 * eps"},
         "z = mu + sigma eps differentiated as if eps were 1",
+        tests="test_gaussian.py",
     ),
     Fault(
         "z = mu - sigma eps",
-        "pairs/gaussian.py",
+        "pairs/posteriors.py",
         {"return mu + sigma * eps": "return mu - sigma * eps"},
         "the same in law, so that only the gradient's sign tells",
+        tests="test_gaussian.py",
     ),
     Fault(
         "dKL/dmu = -mu",
-        "pairs/gaussian.py",
+        "pairs/kl.py",
         {
             "return dkl[:, None] * mu, dkl[:, None] * np": (
                 "return -dkl[:, None] * mu, dkl[:, None] * np"
-            )
+            ),
         },
         "the gradient of the ELBO's -KL added to that of a loss",
         seen="kl sign",
     ),
     Fault(
         "dKL/dlogvar's 1/2 lost",
-        "pairs/gaussian.py",
+        "pairs/kl.py",
         {"np.expm1(logvar) / 2": "np.expm1(logvar)"},
         "the 1/2 in front of the sum read as belonging to mu^2",
     ),
     Fault(
         "dKL/dlogvar without its -1",
-        "pairs/gaussian.py",
+        "pairs/kl.py",
         {"dkl[:, None] * np.expm1(logvar) / 2": "dkl[:, None] * np.exp(logvar) / 2"},
         "the gradient of -logvar forgotten",
     ),
     Fault(
         "dKL ignores its upstream",
-        "pairs/gaussian.py",
+        "pairs/kl.py",
         {
-            "return dkl[:, None] * mu, dkl[:, None] * np.expm1(logvar) / 2": (
-                "return mu, np.expm1(logvar) / 2"
-            )
+            (
+                "return dkl[:, None] * mu, dkl[:, None] * np.expm1(logvar) / 2"
+            ): "return mu, np.expm1(logvar) / 2"
         },
         "checked with an upstream of ones, which hides it",
     ),
     Fault(
         "KL with + logvar",
-        "pairs/gaussian.py",
+        "pairs/kl.py",
         {"np.expm1(logvar) - logvar)": "np.expm1(logvar) + logvar)"},
         "a sign lost while pulling the -1/2 in",
     ),
     Fault(
         "KL summed over the batch",
-        "pairs/gaussian.py",
-        {
-            "- logvar).sum(axis=1) / 2": "- logvar).sum(axis=0) / 2",
-        },
+        "pairs/kl.py",
+        {"- logvar).sum(axis=1) / 2": "- logvar).sum(axis=0) / 2"},
         "the wrong axis; B = Z hides it",
     ),
     Fault(
         "KL printed as a mean over latents",
-        "pairs/gaussian.py",
-        {
-            "- logvar).sum(axis=1) / 2": "- logvar).mean(axis=1) / 2",
-        },
+        "pairs/kl.py",
+        {"- logvar).sum(axis=1) / 2": "- logvar).mean(axis=1) / 2"},
         "np.mean forward, the sum's gradient backward: 6 repositories",
         seen="mean",
     ),
@@ -219,38 +240,51 @@ GAUSSIAN = (
 LIKELIHOODS = (
     Fault(
         "Bernoulli with + x l",
-        "pairs/likelihoods.py",
-        {'"softplus") - x * logits': '"softplus") + x * logits'},
+        "pairs/bernoulli.py",
+        {
+            "softplus_forward(logits) - x * logits": (
+                "softplus_forward(logits) + x * logits"
+            ),
+        },
         "softplus(l) - x l misremembered",
+        tests="test_likelihoods.py",
     ),
     Fault(
         "Bernoulli printed as a mean over pixels",
-        "pairs/likelihoods.py",
+        "pairs/bernoulli.py",
         {
-            '(activate(logits, "softplus") - x * logits).sum(axis=1)': (
-                '(activate(logits, "softplus") - x * logits).mean(axis=1)'
+            ("nll = (softplus_forward(logits) - x * logits).sum(axis=1)"): (
+                "nll = (softplus_forward(logits) - x * logits).mean(axis=1)"
             )
         },
         "a framework's default reduction forward, sums backward",
         seen="mean",
+        tests="test_likelihoods.py",
     ),
     Fault(
         "dlogits = x - p",
-        "pairs/likelihoods.py",
-        {"dnll[:, None] * (p - x)": "dnll[:, None] * (x - p)"},
+        "pairs/bernoulli.py",
+        {"return dnll[:, None] * (p - x)": "return dnll[:, None] * (x - p)"},
         "the gradient of log p(x|z), added to that of a loss",
+        tests="test_likelihoods.py",
     ),
     Fault(
         "dlogits with the sigmoid's slope again",
-        "pairs/likelihoods.py",
-        {"dnll[:, None] * (p - x)": "dnll[:, None] * (p - x) * p * (1 - p)"},
+        "pairs/bernoulli.py",
+        {
+            "return dnll[:, None] * (p - x)": (
+                "return dnll[:, None] * (p - x) * p * (1 - p)"
+            ),
+        },
         "squared error's backward behind a cross-entropy",
+        tests="test_likelihoods.py",
     ),
     Fault(
         "dlogits ignores its upstream",
-        "pairs/likelihoods.py",
-        {"dnll[:, None] * (p - x)": "p - x"},
+        "pairs/bernoulli.py",
+        {"return dnll[:, None] * (p - x)": "return p - x"},
         "the last layer starts the backward pass itself: 1/B is lost",
+        tests="test_likelihoods.py",
     ),
     Fault(
         "Gaussian without logvar",

@@ -91,7 +91,22 @@ TRAINING = (
     Fault(
         "work arrays shared by threads",
         "training/trainer.py",
-        {"[Workspace() for _ in range(SHARDS)]": "[Workspace()] * SHARDS"},
+        {
+            (
+                "            "
+                "model.workspace(model.params.like(grad))._replace(arrays=R"
+                "eused())\n"
+                "            for grad in self.grads\n"
+                "        ]\n"
+            ): (
+                "            "
+                "model.workspace(model.params.like(grad))._replace(arrays=a"
+                "rrays)\n"
+                "            for arrays in [Reused()]\n"
+                "            for grad in self.grads\n"
+                "        ]\n"
+            )
+        },
         "list multiplication; right on one thread",
     ),
     Fault(
@@ -104,8 +119,8 @@ TRAINING = (
         "one gradient vector for all shards",
         "training/trainer.py",
         {
-            "[model.params.like(grad) for grad in self.grads]": (
-                "[model.params.like(self.grads[0]) for grad in self.grads]"
+            "model.workspace(model.params.like(grad))": (
+                "model.workspace(model.params.like(self.grads[0]))"
             ),
             "np.empty((SHARDS, size)": "np.zeros((SHARDS, size)",
         },
@@ -120,7 +135,7 @@ TRAINING = (
     Fault(
         "trainer takes the shard's mean",
         "training/trainer.py",
-        {"objective, len(rows), array": "objective, len(shard) or 1, array"},
+        {"work, objective, n)": "work, objective, len(shard) or 1)"},
         "twice the gradient; Adam hides it almost",
     ),
     Fault(
@@ -182,7 +197,13 @@ TRAINING = (
     Fault(
         "last learning rate ignored",
         "training/trainer.py",
-        {"settings.learning_rate(self.epoch)": "settings.lr"},
+        {
+            (
+                "        self.optimizer.lr = "
+                "self.settings.learning_rate(self.epoch)\n"
+                "        bar"
+            ): ("        self.optimizer.lr = self.settings.lr\n        bar")
+        },
         "an option parsed, kept and never used",
         tests="test_settings.py",
     ),
@@ -205,7 +226,7 @@ TRAINING = (
     Fault(
         "IWAE with its default samples",
         "training/settings.py",
-        {"Iwae(self.samples, ": "Iwae(kl="},
+        {"Iwae(self.samples)": "Iwae()"},
         "an option parsed, kept and never used",
     ),
     Fault(
@@ -224,8 +245,8 @@ TRAINING = (
         "KL printed per pixel",
         "training/trainer.py",
         {
-            "= forward.recon_sum, forward.kl_sum": (
-                "= forward.recon_sum, forward.kl_sum / self.model.pixels"
+            "forward.kl.sum(dtype=np.float64)) / K": (
+                "forward.kl.sum(dtype=np.float64)) / K / self.model.pixels"
             )
         },
         "KL divided by 784 in the log only",
@@ -321,10 +342,15 @@ DATA = (
     ),
     Fault(
         "the noise is the target",
-        "training/evaluate.py",
+        "training/batches.py",
         {
-            "    return x, corruption(clean, rng)": (
-                "    seen = corruption(clean, rng)\n    return seen, seen"
+            (
+                "        return x, corruption(as_floats(images, "
+                "self.binary, model.dtype), rng)"
+            ): (
+                "        seen = corruption(as_floats(images, self.binary, "
+                "model.dtype), rng)\n"
+                "        return seen, seen"
             )
         },
         "a denoiser that learns to keep the noise",
@@ -332,8 +358,12 @@ DATA = (
     ),
     Fault(
         "corrupted greys up to 255",
-        "training/evaluate.py",
-        {" / (1 if batches.binary else 255)": ""},
+        "training/batches.py",
+        {
+            "as_floats(images, self.binary, model.dtype)": (
+                "as_floats(images, True, model.dtype)"
+            ),
+        },
         "the encoder sees other units than it is tested with",
         tests="test_settings.py",
     ),
@@ -389,7 +419,7 @@ DATA = (
     ),
     Fault(
         "static drawn anew",
-        "datasets/binarize.py",
+        "training/batches.py",
         {
             'self.drawn_anew = how == "dynamic"': (
                 'self.drawn_anew = how in ("dynamic", "static")'
@@ -397,20 +427,23 @@ DATA = (
             'if how in ("static", "threshold"):': 'if how == "threshold":',
         },
         "one code path for both, and numbers that compare with nobody's",
+        tests="test_binarize.py",
     ),
     Fault(
         "dynamic drawn once",
-        "datasets/binarize.py",
+        "training/batches.py",
         {
             'self.drawn_anew = how == "dynamic"': "self.drawn_anew = False",
             'if how in ("static", "threshold"):': "if self.binary:",
         },
         "binarized when loaded; it overfits and nobody knows why",
+        tests="test_binarize.py",
     ),
     Fault(
         "reshaped across images",
-        "datasets/binarize.py",
+        "training/batches.py",
         {"images.reshape(len(images), -1)": "images.reshape(-1, len(images)).T"},
         "the right shape, from pixels of many images",
+        tests="test_binarize.py",
     ),
 )

@@ -15,13 +15,15 @@ MODEL = (
         "layer gets a stale delta",
         "model/networks.py",
         {
-            "            dy = self.layers[i].backward(": (
-                "            dx = self.layers[i].backward("
-            ),
-            "array, wants_dx\n            )\n": (
-                "array, wants_dx\n            )\n"
-                "            dy = dx if dx is None or dx.shape != dy.shape else dy\n"
-            ),
+            (
+                "            dx = self.layers[i].backward(dx, traces[i], "
+                "work, wants_dx)\n"
+            ): (
+                "            new = self.layers[i].backward(dx, traces[i], "
+                "work, wants_dx)\n"
+                "            dx = new if new is None or new.shape != "
+                "dx.shape else dx\n"
+            )
         },
         "a delta not handed on; only equal widths let it run",
         seen="stale",
@@ -29,7 +31,11 @@ MODEL = (
     Fault(
         "hidden layers share a buffer",
         "model/layers.py",
-        {"array(self.name, (len(x), len(b))": "array(str(len(b)), (len(x), len(b))"},
+        {
+            "work.arrays[self.name, (len(x), self.outputs)": (
+                "work.arrays[str(self.outputs), (len(x), self.outputs)"
+            )
+        },
         "buffers by width: the decoder overwrites what the encoder's backward needs",
         seen="stale",
         tests=SPACE,
@@ -37,7 +43,13 @@ MODEL = (
     Fault(
         "a layer steps before its delta is taken",
         "model/layers.py",
-        {LAYER: f"{FIRST}\n        W -= 0.01 * dW\n        {LAYER}"},
+        {
+            ("work.code.dense_backward(da, x, W, out=(dx, dW, db))"): (
+                "work.code.dense_backward_weights(da, x, out=(dW, db))\n"
+                "        W -= 0.01 * dW\n"
+                "        work.code.dense_backward(da, x, W, out=(dx, dW, db))"
+            )
+        },
         "the update inside backward: dx sees the new W",
         seen="early",
         tests="test_networks.py",
@@ -45,51 +57,67 @@ MODEL = (
     Fault(
         "activations off by one",
         "model/networks.py",
-        {
-            "[activation] * (len(widths) - 2) + [last]": (
-                "[last] + [activation] * (len(widths) - 2)"
-            )
-        },
+        {"[f] * (len(widths) - 2) + [last]": "[last] + [f] * (len(widths) - 2)"},
         "the list built from the wrong end; a single layer hides it",
     ),
     Fault(
         "first layer never trained",
         "model/layers.py",
-        {FIRST: "dW[...], db[...] = 0, 0"},
+        {
+            (
+                "work.code.dense_backward_weights(da, x, out=(dW, db))"
+            ): "dW[...], db[...] = 0, 0"
+        },
         "the loop ends at layer 1",
         tests="test_networks.py",
     ),
     Fault(
         "reconstruction never reaches logvar",
         "model/vae.py",
-        {ADDED: "dmu, dspread = dmu + dmu_kl, dspread_kl"},
+        {"ds = ds + rate.ds  # mu": "ds[:, Z:] = 0\n        ds = ds + rate.ds  # mu"},
         "sampling taken for the end of the graph",
         seen="logvar",
     ),
     Fault(
         "reconstruction never reaches mu",
         "model/vae.py",
-        {ADDED: "dmu, dspread = dmu_kl, dspread + dspread_kl"},
+        {"ds = ds + rate.ds  # mu": "ds[:, :Z] = 0\n        ds = ds + rate.ds  # mu"},
         "= written where += was meant",
     ),
     Fault(
         "KL never reaches mu",
         "model/vae.py",
-        {ADDED: "dmu, dspread = dmu, dspread + dspread_kl"},
+        {
+            "ds = ds + rate.ds  # mu": (
+                "if np.ndim(rate.ds):\n"
+                "            rate.ds[:, :Z] = 0\n"
+                "        ds = ds + rate.ds  # mu"
+            )
+        },
         "the second gradient overwrites the first",
     ),
     Fault(
         "KL never reaches logvar",
         "model/vae.py",
-        {ADDED: "dmu, dspread = dmu + dmu_kl, dspread"},
+        {
+            "ds = ds + rate.ds  # mu": (
+                "if np.ndim(rate.ds):\n"
+                "            rate.ds[:, Z:] = 0\n"
+                "        ds = ds + rate.ds  # mu"
+            )
+        },
         "the second gradient overwrites the first",
     ),
     Fault(
         "gradients of mu and logvar swapped",
         "pairs/posteriors.py",
         {
-            "out[:, : self.latent] = dmu": "out[:, self.latent :] = dmu",
-            "out[:, self.latent :] = dspread": "out[:, : self.latent] = dspread",
+            "ds[:, : self.latent], dsigma = reparameterize": (
+                "ds[:, self.latent :], dsigma = reparameterize"
+            ),
+            "ds[:, self.latent :] = sigma_backward": (
+                "ds[:, : self.latent] = sigma_backward"
+            ),
         },
         "two halves of one array",
         tests=SLOPE,
@@ -104,7 +132,7 @@ MODEL = (
     Fault(
         "a mean printed, a sum differentiated",
         "model/vae.py",
-        {"1 / (batch or len(loss))": "1.0"},
+        {"1 / (batch or B)": "1.0"},
         "the learning rate depends on the batch: 6 repositories",
         seen="mean",
     ),
@@ -118,21 +146,21 @@ MODEL = (
     Fault(
         "shard's mean for the batch's",
         "model/vae.py",
-        {"1 / (batch or len(loss))": "1 / max(len(loss), 1)"},
+        {"1 / (batch or B)": "1 / max(B, 1)"},
         "right for one shard; two add up to twice the gradient",
         tests=SHARDED,
     ),
     Fault(
         "gradients accumulated",
-        "kernels/backends.py",
-        {"array[...] = result\n": "array[...] += result\n"},
+        "pairs/reference.py",
+        {"array[...] = part\n": "array[...] += part\n"},
         "the habit of zero_grad, without it",
         tests="test_networks.py",
     ),
     Fault(
         "greys divided by 256",
         "model/vae.py",
-        {"x / 255": "x / 256"},
+        {"x / x.dtype.type(255)": "x / x.dtype.type(256)"},
         "white is 0.996",
     ),
     Fault(
@@ -169,8 +197,8 @@ MODEL = (
         "work arrays shared by size",
         "model/workspace.py",
         {
-            "self._arrays.get(name)": "self._arrays.get(size)",
-            "self._arrays[name] =": "self._arrays[size] =",
+            "self._whole.get((name, dtype))": "self._whole.get((size, dtype))",
+            "self._whole[name, dtype] =": "self._whole[size, dtype] =",
         },
         "a pool of buffers that hands one out twice",
     ),
