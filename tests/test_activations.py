@@ -87,7 +87,7 @@ def test_it_and_its_slope_are_right_at_the_ends_and_nan_stays(
     a = np.array([-1e4, 1e4, np.nan], dtype)
     y = f.forward(a)
     ends, slopes = ENDS[f.name]
-    np.testing.assert_array_equal(y, [*ends, np.nan])
+    np.testing.assert_array_equal(y, np.array([*ends, np.nan], dtype))
     da = f.backward(np.ones_like(a), inputs(f, a), y)
     np.testing.assert_array_equal(da[:2], np.array(slopes, dtype))
 

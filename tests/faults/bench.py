@@ -20,8 +20,8 @@ COPIED = ("numpyvae", "tests", "lessons", "pyproject.toml", "README.md")
 
 # The tests that judge mathematics and training, the quickest first.
 QUICK = (
-    "dense gaussian likelihoods optimizers params active_pixels corrupt workspace "
-    "binarize flow mixture"
+    "activations dense gaussian kl priors likelihoods optimizers params active_pixels "
+    "corrupt workspace binarize flow mixture"
 )
 SLOW = (
     "evaluate kernels vae networks layers conv trainer package meaning ppca "

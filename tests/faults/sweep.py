@@ -14,8 +14,8 @@ from .equivalent import EQUIVALENT
 from .mutate import Mutant, mutants
 
 PASSES = {
-    "forward", "backward", "loss_and_gradient", "recon_sum", "kl_sum", "as_input",
-    "encode", "decode", "reconstruct", "sample",
+    "forward", "backward", "loss_and_gradient", "as_input", "encode", "decode",
+    "reconstruct", "sample",
 }  # fmt: skip
 LISTS = {  # what the compiled step alone uses has no meaning without the JIT
     "__len__", "active_pixels", "list_rows", "_list_row", "list_images", "sum_rows",
@@ -23,13 +23,17 @@ LISTS = {  # what the compiled step alone uses has no meaning without the JIT
 }  # fmt: skip
 # The files, the functions in them (None: all), the tests to run, the likeliest first.
 SWEPT = {
-    "pairs/dense.py": (None, "dense likelihoods kernels networks"),
+    "pairs/activations.py": (None, "activations likelihoods kernels networks"),
+    "pairs/dense.py": (None, "dense kernels networks"),
     "pairs/conv.py": (None, "conv layers"),
-    "pairs/gaussian.py": (None, "gaussian vae combinations"),
+    "pairs/kl.py": (None, "kl posteriors vae combinations"),
+    "pairs/priors.py": (None, "priors posteriors combinations"),
+    "pairs/bernoulli.py": (None, "likelihoods combinations meaning"),
     "pairs/likelihoods.py": (None, "likelihoods combinations package meaning"),
-    "pairs/posteriors.py": (None, "posteriors vae combinations"),
+    "pairs/posteriors.py": (None, "gaussian posteriors vae combinations"),
     "pairs/objectives.py": (None, "objectives vae combinations settings"),
     "pairs/optimizers.py": (None, "optimizers trainer"),
+    "training/optimizers.py": (None, "optimizers trainer"),
     "kernels/dense.py": (None, "kernels optimizers vae trainer"),
     "kernels/conv.py": (None, "conv layers"),
     "kernels/active_pixels.py": (LISTS, "active_pixels kernels"),
