@@ -61,8 +61,8 @@ def test_the_levels_share_all_mass(dtype: type, mean: float, log_scale: float) -
     assert_rounded("mean", p @ GREYS.astype(dtype), expected[0], steps)
     for slope in slopes:
         assert np.isfinite(slope).all()
-        size = 1 + np.abs(slope).max()
-        assert_rounded("the slope of the mass", p @ slope / size, dtype(0), steps)
+        size = dtype(1 + np.abs(slope).max())
+        assert_rounded("the slope of the mass", p @ (slope / size), dtype(0), steps)
     assert (nll >= 0).all()
     assert nll.mean() >= np.log(256)
 
