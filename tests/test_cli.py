@@ -60,7 +60,7 @@ BAD_TRAIN = {
     f"{HERE} --latent 0": "latent: found 0",
     f"{HERE} --hidden 9 0": "hidden: found 0",
     f"{HERE} --hidden 100000000000000": "",  # 23 PB of parameters
-    f"{HERE} --activation gelu": "'gelu'",
+    f"{HERE} --activation swish": "'swish'",
     f"{HERE} --epochs 0": "epochs: found 0",
     f"{HERE} --lr nan": "lr: found nan",
     f"{HERE} --lr inf": "lr: found inf",

@@ -268,15 +268,15 @@ def press_at(
     """Press Ctrl-C some times within the step of a number."""
 
     def arrange(number: int, times: int) -> None:
-        step = Trainer.step
+        step = Trainer._step
 
-        def pressed(self: Trainer, rows: Any) -> tuple[float, float]:
+        def pressed(self: Trainer, *arguments: Any) -> tuple[float, float]:
             if self.optimizer.step + 1 == number:
                 for _ in range(times):
                     signal.raise_signal(signal.SIGINT)
-            return step(self, rows)
+            return step(self, *arguments)
 
-        monkeypatch.setattr(Trainer, "step", pressed)
+        monkeypatch.setattr(Trainer, "_step", pressed)
 
     return arrange
 

@@ -200,6 +200,8 @@ def test_more_samples_are_a_tighter_bound(rng: np.random.Generator) -> None:
     ("make", "message"),
     [
         (lambda: Elbo(-1.0), "beta: found -1.0, expected"),
+        (lambda: Elbo(float("nan")), "beta: found nan, expected"),
+        (lambda: Elbo("1"), "beta: found '1', expected"),  # type: ignore[arg-type]
         (lambda: Elbo(samples=0), "samples: found 0, expected a whole number from 1"),
         (lambda: Elbo(kl="open"), "kl: found 'open', expected closed or sampled"),
         (lambda: Iwae(0), "samples: found 0, expected a whole number from 1"),

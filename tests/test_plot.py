@@ -198,7 +198,7 @@ def test_a_row_of_a_traversal_changes_one_latent_alone(name: str, stage: Stage) 
         assert text.endswith(f" {variance[j]:.2f}")
         rest = np.delete(row, j, axis=1)
         assert np.array_equal(rest, np.broadcast_to(rest[0], rest.shape))
-        mean, deviation = scene.prior.mean[j], scene.prior.deviation[j]
+        mean, deviation = scene.spread.mean[j], scene.spread.deviation[j]
         reach = np.linspace(-3, 3, COLUMNS)
         assert (row[:, j] - mean) / deviation == pytest.approx(reach, abs=1e-5)
     if name == "auto-encoder":  # where another moves, each has a test image's mu
@@ -228,7 +228,7 @@ def test_what_walks(name: str, stage: Stage) -> None:
     frames, *_ = stage.handed["walk"]
     z, labels = stage.decoded[-1]
     z = z.reshape(FRAMES, frames.shape[1], scene.model.latent)
-    eps = (z - scene.prior.mean) / scene.prior.deviation
+    eps = (z - scene.spread.mean) / scene.spread.deviation
     assert (eps**2).mean() == pytest.approx(1, abs=0.5)
     assert np.abs(np.roll(eps, -1, axis=0) - eps).max() < 1
     if labels is None:
@@ -283,7 +283,8 @@ def test_denoising_shows_what_the_encoder_saw(stage: Stage) -> None:
     assert noise.std() == pytest.approx(2, rel=0.1)  # of the level
     flat, eps = seen.reshape(20, -1), np.zeros((20, 3), np.float32)
     forward = scene.model.forward(flat, eps, seen=flat)
-    assert means == pytest.approx(forward.mean.reshape(means.shape), abs=1e-5)
+    expected = scene.model.likelihood.mean(forward.gs[-1].y)
+    assert means == pytest.approx(expected.reshape(means.shape), abs=1e-5)
     assert "noise" in title and "restored" in title
 
 
@@ -300,8 +301,8 @@ def test_a_conditional_model_is_given_the_labels(stage: Stage) -> None:
 def test_the_manifold_of_an_auto_encoder_spans_its_codes(stage: Stage) -> None:
     scene = stage.plot("auto-encoder", "manifold latents")
     z = stage.decoded[-1][0].reshape(20, 20, 2)
-    assert z.mean(axis=(0, 1)) == pytest.approx(scene.prior.mean, abs=1e-3)
-    assert z.std(axis=(0, 1)) == pytest.approx(scene.prior.deviation, rel=0.06)
+    assert z.mean(axis=(0, 1)) == pytest.approx(scene.spread.mean, abs=1e-3)
+    assert z.std(axis=(0, 1)) == pytest.approx(scene.spread.deviation, rel=0.06)
     assert np.all(np.diff(z[0, :, 0]) > 0) and np.all(np.diff(z[:, 0, 1]) < 0)
     assert stage.handed["latents"][-1] is False  # no circles of N(0, I)
 

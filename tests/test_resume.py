@@ -110,7 +110,7 @@ def test_a_finished_run_trains_nothing(
 ) -> None:
     before = files(two_epochs)
     capsys.readouterr()
-    monkeypatch.setattr(Trainer, "step", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(Trainer, "_step", lambda *_: pytest.fail("trained"))
     assert resume() == 0
     assert files(two_epochs) == before
     printed, said = capsys.readouterr()

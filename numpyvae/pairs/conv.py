@@ -65,8 +65,10 @@ def transpose_size(
 
 def _expect_least(least: int, **sizes: int) -> None:
     for name, size in sizes.items():
-        if size < least:
-            raise ValueError(f"{name}: found {size}, expected {least} or more")
+        if not isinstance(size, int | np.integer) or size < least:
+            raise ValueError(
+                f"{name}: found {size!r}, expected a whole number from {least} on"
+            )
 
 
 # ---- The three derivatives of one sum ------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
@@ -71,7 +72,7 @@ class Elbo:
     def __post_init__(self) -> None:
         """Check every value."""
         _expect_samples(self.samples)
-        if not 0 <= self.beta < math.inf:
+        if not isinstance(self.beta, Real) or not 0 <= self.beta < math.inf:
             raise ValueError(f"beta: found {self.beta!r}, expected 0 or more")
         if self.kl not in KLS:
             raise ValueError(f"kl: found {self.kl!r}, expected {' or '.join(KLS)}")
