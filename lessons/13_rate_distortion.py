@@ -8,10 +8,11 @@
 # **You will** split the rate into what the code tells about the image and what
 # is wasted; prove that $\beta$ is the slope of a curve; find that whole curve
 # by hand for a linear model, where latents switch off one after the other; draw
-# it for digits; and learn what a dead latent looks like, and how to wake it.
+# it for digits; learn what a dead latent looks like, and how to wake it; and let
+# the prior move to where the codes are.
 #
 # **Reads with** note 001 (Leuphana), the last page of the lecture: the
-# hyperparameter $\beta$ and "disentangled" representations. **Takes** 21
+# hyperparameter $\beta$ and "disentangled" representations. **Takes** 30
 # seconds.
 
 # %%

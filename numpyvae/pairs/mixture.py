@@ -27,8 +27,8 @@ COMPONENTS = 50  # K
 
 def log_softmax(logits: Array) -> Array:
     """log pi, for weights pi that add up to 1 (Eq. 13.12); (K,) -> (K,)."""
-    l = logits - logits.real.max()  # noqa: E741
-    return l - np.log(np.exp(l).sum())
+    low = logits - logits.real.max()
+    return low - np.log(np.exp(low).sum())
 
 
 def mixture_forward(
