@@ -12,7 +12,7 @@ from test_citations import NUMBERS, cited
 
 from numpyvae import pairs
 from numpyvae.checking.gradcheck import _rounding_errors
-from numpyvae.checking.package import Subject, run, subjects, wholes
+from numpyvae.checking.package import Subject, Trial, run, subjects, wholes
 from numpyvae.checking.package.trials import normal, sizes
 from numpyvae.cli import parser as cli
 from numpyvae.kernels import backends
@@ -139,7 +139,7 @@ def test_every_combination_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each two kinds of parts, all that go together."""
     drawn = []
 
-    def record(rng: Any, model: Any, x: Any, objective: Any, **given: Any) -> None:
+    def record(rng: Any, model: Any, x: Any, objective: Any, **given: Any) -> Trial:
         drawn.append(
             {
                 "posterior": model.posterior.name,
@@ -150,6 +150,7 @@ def test_every_combination_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
                 "images": (bool(model.channels), "labels" in given),
             }
         )
+        return Trial(lambda: 0.0, lambda dy: 0.0, (), ())
 
     monkeypatch.setattr(wholes, "_trial", record)
     rng = np.random.default_rng(0)

@@ -58,7 +58,10 @@ def _vae(rng: np.random.Generator, code: Reference) -> Trial:
 
 
 def _any_vae(rng: np.random.Generator, code: Reference) -> Trial:
-    """Whatever parts there are, of those that go together."""
+    """Whatever parts there are, of those that go together.
+
+    Not where an exp of an exp overflows, as it may behind layers without a bound.
+    """
     try:
         model = _drawn(rng, code)
     except ArgumentError:
@@ -71,7 +74,10 @@ def _any_vae(rng: np.random.Generator, code: Reference) -> Trial:
     given: dict[str, Any] = {"seen": seen if rng.integers(2) else None}
     if classes:
         given["labels"] = rng.integers(classes, size=B)
-    return _trial(rng, model, x, _objective(rng, model), **given)
+    trial = _trial(rng, model, x, _objective(rng, model), **given)
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(trial.forward(*trial.args))
+    return trial if finite else _any_vae(rng, code)
 
 
 def _drawn(rng: np.random.Generator, code: Reference) -> VAE:

@@ -33,7 +33,7 @@ GRID = 25  # samples
 BLOCK = 1000  # samples that are decoded at a time
 PICTURES = ("rate-distortion", "reconstructions", "samples", "latents")
 HEADING = [
-    "run", "posterior", "likelihood", "beta", "recon ", "KL ", "ELBO ", "active",
+    "run", "posterior", "prior", "likelihood", "beta", "recon ", "KL ", "ELBO ", "active",
     "Frechet ", "binarization",
 ]  # fmt: skip
 
@@ -178,7 +178,8 @@ def table(entries: Sequence[Entry], data: Dataset, floor: float) -> list[str]:
         beta = f"{entry.scene.settings.beta:g}"
         if not entry.has_prior:
             rate, beta = ["- ", "- "], "-"
-        shared = [entry.name, model.posterior.name, model.likelihood.name, beta]
+        parts = (model.posterior, model.prior, model.likelihood)
+        shared = [entry.name, *(part.name for part in parts), beta]
         active = f"{test.active_units}/{model.latent}"
         ours = [active, f"{entry.frechet:.2f}{mark}", entry.kind[0]]
         rows.append([*shared, f"{test.recon:.2f}{mark}", *rate, *ours])
