@@ -184,7 +184,7 @@ def table(entries: Sequence[Entry], data: Dataset, floor: float) -> list[str]:
         ours = [active, f"{entry.frechet:.2f}{mark}", entry.kind[0]]
         rows.append([*shared, f"{test.recon:.2f}{mark}", *rate, *ours])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    text = {0, 1, 2, len(HEADING) - 1}  # columns aligned left
+    text = {0, 1, 2, 3, len(HEADING) - 1}  # columns aligned left
     lines = [
         f"{len(data.test_images):,} test images of {data.name}; nats per image; "
         "Frechet: distance of samples, lower is better"
