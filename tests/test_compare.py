@@ -61,7 +61,7 @@ def test_the_table_holds_the_numbers_of_evaluate(
     made: Path, everything: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = everything
-    assert lines[1].split()[:5] == ["run", "posterior", "likelihood", "beta", "recon"]
+    assert lines[1].split()[:5] == ["run", "posterior", "prior", "likelihood", "beta"]
     for name, line in zip(RUNS, lines[2:], strict=False):
         cells = line.replace("*", "").split()
         capsys.readouterr()
@@ -70,9 +70,9 @@ def test_the_table_holds_the_numbers_of_evaluate(
         found = re.findall(r"^(?:reconstruction|KL|ELBO) +(-?[\d.]+)", told, re.M)
         assert cells[0] == name
         if name == "point":
-            assert cells[3] == "-" and cells[5:7] == ["-", "-"]
+            assert cells[4] == "-" and cells[6:8] == ["-", "-"]
             found = found[:1]
-        for cell, number in zip(cells[4:], found, strict=False):
+        for cell, number in zip(cells[5:], found, strict=False):
             assert float(cell) == pytest.approx(float(number), abs=0.0051)
 
 

@@ -259,7 +259,10 @@ def test_a_kernel_for_other_channels_is_refused(module: ModuleType) -> None:
         ((28, 4, 2, -1), "padding: found -1, expected a whole number from 0 on"),
         ((0, 1, 1, 1), "H: found 0, expected a whole number from 1 on"),
         ((7, 4, 2, 1, 2), "output_padding: found 2, expected less than the stride, 2"),
-        ((7, 4, 2, 1, -1), "output_padding: found -1, expected a whole number from 0 on"),
+        (
+            (7, 4, 2, 1, -1),
+            "output_padding: found -1, expected a whole number from 0 on",
+        ),
         ((7, 4, 0, 1, 0), "stride: found 0, expected a whole number from 1 on"),
         ((7, 0, 2, 1, 0), "K: found 0, expected a whole number from 1 on"),
         ((7, 4, 2, -1, 0), "padding: found -1, expected a whole number from 0 on"),

@@ -21,7 +21,7 @@ COPIED = ("numpyvae", "tests", "lessons", "pyproject.toml", "README.md")
 # The tests that judge mathematics and training, the quickest first.
 QUICK = (
     "activations dense gaussian kl priors likelihoods optimizers params active_pixels "
-    "corrupt workspace binarize flow mixture"
+    "corrupt workspace binarize flow mixture deep discretized_logistic"
 )
 SLOW = (
     "evaluate kernels vae networks layers conv trainer package meaning ppca "

@@ -2,13 +2,13 @@
 
 from . import (
     bounds,
+    codes,
     compiled,
     convolution,
     descent,
     meanings,
     pairs,
     parts,
-    parts2,
     training,
     wiring,
 )
@@ -25,6 +25,6 @@ FAMILIES: dict[str, tuple[Fault, ...]] = {
     "Optimizers": descent.FAULTS,
     "Training": training.TRAINING,
     "Data and evaluation": training.DATA,
-    "New parts": parts.FAULTS + parts2.FAULTS,
+    "New parts": parts.FAULTS + codes.FAULTS,
 }
 FAULTS = tuple(fault for faults in FAMILIES.values() for fault in faults)

@@ -1,4 +1,4 @@
-"""Faults of the posterior "flow" and of the priors "mixture" and "vamp"."""
+"""Faults of the posterior "flow" and of the priors "mixture", "vamp" and "deep"."""
 
 from .fault import Fault
 
@@ -116,4 +116,62 @@ MIXTURE = (
     ),
 )
 
-FAULTS = FLOW + MIXTURE
+FILE = "pairs/deep.py"
+DEEP = (
+    Fault(
+        "a code's way into its own mean lost",
+        FILE,
+        {"return dz - dmean, NONE": "return dz, NONE"},
+        "z meets m in one more place than the encoder",
+    ),
+    Fault(
+        "a code pulled away from its mean",
+        FILE,
+        {"return dz - dmean, NONE": "return dz + dmean, NONE"},
+        "the sign of z - m",
+    ),
+    Fault(
+        "log q(u|z) with the wrong sign",
+        FILE,
+        {
+            "nll + self.family.log_prob(code, eps)": (
+                "nll - self.family.log_prob(code, eps)"
+            ),
+            "self.family.backward(du, dnll,": "self.family.backward(du, -dnll,",
+        },
+        "the slopes fit; it is no bound on -log p(z) any more",
+    ),
+    Fault(
+        "p(u) forgotten",
+        FILE,
+        {
+            " + standard_normal_forward(code.z)": "",
+            "du = du + standard_normal_backward(dnll, code.z)": "du = du + 0",
+        },
+        "a second layer that may lie anywhere",
+    ),
+    Fault(
+        "codes drawn without their noise",
+        FILE,
+        {
+            "mean + np.exp(logvar / 2) * rng.standard_normal((count, self.latent))": (
+                "mean"
+            )
+        },
+        "the mean of p(z|u) in place of a draw",
+    ),
+    Fault(
+        "variance of the means forgotten",
+        FILE,
+        {"mean.var(axis=0) + np.exp(logvar)": "np.exp(logvar)"},
+        "one half of the law of total variance",
+    ),
+    Fault(
+        "mean and log variance exchanged",
+        FILE,
+        {"np.hstack([dmean, dlogvar])": "np.hstack([dlogvar, dmean])"},
+        "two halves of one output",
+    ),
+)
+
+FAULTS = (*FLOW, *MIXTURE, *DEEP)
