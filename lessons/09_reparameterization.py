@@ -784,7 +784,7 @@ assert np.allclose(theirs, after, rtol=1e-13)
 assert np.allclose(logdet, stretch, rtol=1e-13)
 dboth = rng.normal(size=(B, Z)), rng.normal(size=B)
 mine = bend_gradient(dboth, z, M, G, a, c)
-for x, y in zip(mine, iaf_backward(*dboth, z, M, G, m, g), strict=True):
+for x, y in zip(mine, iaf_backward(dboth, z, M, G, m, g), strict=True):
     assert np.allclose(x, y, rtol=1e-12, atol=1e-14)
 
 # %% [markdown]

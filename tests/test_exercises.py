@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lessons.judge.answers import EQUAL, Problem, problems
 from lessons.judge.exercises import (
     CORRECT,
     UNWRITTEN,
@@ -26,7 +27,6 @@ from lessons.judge.exercises import (
     load,
     pairs,
 )
-from lessons.judge.trials import EQUAL, Problem, problems
 from numpyvae.cli import parser as cli
 
 LESSONS = Path(__file__).parents[1] / "lessons"

@@ -196,3 +196,15 @@ def test_the_oracles_import_nothing_of_the_package(name: str) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
             assert isinstance(node, ast.Import)
             assert {alias.name for alias in node.names} <= modules
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if room_of(n) in ("pairs", "model")])
+def test_no_signature_is_over_six_parameters(name: str) -> None:
+    """But VAE's own: all that a model can be made of."""
+    long = {}
+    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            given = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+            count = len([a for a in given if a.arg != "self"])
+            long |= {node.name: count} if count > 6 else {}
+    assert long.keys() <= ({"__init__"} if name == "numpyvae.model.vae" else set())

@@ -75,7 +75,7 @@ def test_its_backward_is_the_slope_of_both_results(
     _, _, m, g = iaf_forward(*args)
     z, M, G, _, _ = args
     names = dict(zip(["z", "M", "G", "a", "c"], args, strict=True))
-    found = iaf_backward(dnext, dlogdet, z, M, G, m, g)
+    found = iaf_backward((dnext, dlogdet), z, M, G, m, g)
 
     def both(**arguments: Array) -> Array:
         after, logdet, _, _ = iaf_forward(**arguments)
@@ -89,12 +89,12 @@ def test_its_backward_is_the_slope_of_both_results(
 def test_pairs_keep_the_dtype_and_their_inputs(arrays: list[Array]) -> None:
     z, M, G, a, c, dnext, dlogdet = arrays
     after, logdet, m, g = iaf_forward(z, M, G, a, c)
-    found = iaf_backward(dnext, dlogdet, z, M, G, m, g)
+    found = iaf_backward((dnext, dlogdet), z, M, G, m, g)
     entries = triangle_backward(M)
     results = after, logdet, *found, entries, triangle_forward(entries, len(M))
     assert {result.dtype for result in results} == {z.dtype}
     check_pure(iaf_forward, z, M, G, a, c)
-    check_pure(iaf_backward, dnext, dlogdet, z, M, G, m, g)
+    check_pure(lambda *d: iaf_backward(d[:2], *d[2:]), dnext, dlogdet, z, M, G, m, g)
 
 
 def test_a_triangle_has_its_entries_above_the_diagonal_row_by_row() -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpyvae.checking.gradcheck import gradcheck
 from numpyvae.errors import ArgumentError, DataError
 
-from .trials import Function, Problem, hints, problems, what_was_raised
+from .answers import Function, Problem, hints, problems, what_was_raised
 
 ROUNDING = 1e-9  # the most it can be, also in code where it isn't tracked
 

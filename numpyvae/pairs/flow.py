@@ -67,13 +67,14 @@ def iaf_forward(
 
 
 def iaf_backward(
-    dnext: Array, dlogdet: Array, z: Array, M: Array, G: Array, m: Array, g: Array
+    d: tuple[Array, Array], z: Array, M: Array, G: Array, m: Array, g: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """dz, dM, dG, da, dc from dz' = `dnext` and dlog|det| (Eq. 9.22).
+    """dz, dM, dG, da, dc from d, which are dz' and dlog|det| (Eq. 9.22).
 
-    Shapes: dnext, z, m, g (B, Z), dlogdet (B,), M, G (Z, Z) -> as z, M, G, a, c. dM and
+    Shapes: dz', z, m, g (B, Z), dlog|det| (B,), M, G (Z, Z) -> as z, M, G, a, c. dM and
     dG are full squares, of which the triangles are to be taken.
     """
+    dnext, dlogdet = d
     dm = dnext * (1 - g)
     dgate = (dnext * (z - m) * g + dlogdet[:, None]) * (1 - g)
     dz = dnext * g + dm @ M.T + dgate @ G.T
@@ -149,7 +150,7 @@ class Flow:
         dlogdet = np.zeros_like(dz[:, 0]) if dlog is None else -dlog
         for k, step in reversed([*enumerate(steps)]):
             z, M, G, m, g, _ = step
-            dz, dM, dG, da, dc = iaf_backward(dz, dlogdet, z, M, G, m, g)
+            dz, dM, dG, da, dc = iaf_backward((dz, dlogdet), z, M, G, m, g)
             dcontexts[2 * k][...], dcontexts[2 * k + 1][...] = da, dc
             for name, dsquare in (("M", dM), ("G", dG)):
                 if self.latent > 1:

@@ -48,7 +48,7 @@ class Evaluation(NamedTuple):
         return int((self.mu.var(axis=0) > 0.01).sum())
 
 
-class Likelihood(NamedTuple):
+class Estimate(NamedTuple):
     """The importance-weighted estimate of -log p(x), in nats."""
 
     nll: float  # mean over the images
@@ -99,7 +99,7 @@ def likelihood(
     workers: Workers,
     progress: bool = False,
     labels: NDArray[np.uint8] | None = None,
-) -> Likelihood:
+) -> Estimate:
     """-log p(x) of images (N, H, W), estimated with K = `samples` each (Eq. 15.3).
 
     The estimate is an upper bound in expectation and falls to the truth as K grows.
@@ -149,7 +149,7 @@ def likelihood(
 
     with bar:
         workers.map(estimate_some, workers.threads)
-    return Likelihood(float(nlls.mean()), float(nlls.std() / np.sqrt(len(nlls))))
+    return Estimate(float(nlls.mean()), float(nlls.std() / np.sqrt(len(nlls))))
 
 
 def _blocks(

@@ -33,8 +33,8 @@ GRID = 25  # samples
 BLOCK = 1000  # samples that are decoded at a time
 PICTURES = ("rate-distortion", "reconstructions", "samples", "latents")
 HEADING = [
-    "run", "posterior", "prior", "likelihood", "beta", "recon ", "KL ", "ELBO ", "active",
-    "Frechet ", "binarization",
+    "run", "posterior", "prior", "likelihood", "beta", "recon ", "KL ", "ELBO ",
+    "active", "Frechet ", "binarization",
 ]  # fmt: skip
 
 

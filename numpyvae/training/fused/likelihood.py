@@ -22,7 +22,7 @@ from ...pairs.types import Array
 from .kernels import KINDS, LANES, add_bias_and_activate, bernoulli_nll, suits
 
 
-class Layer(NamedTuple):
+class Decoding(NamedTuple):
     """A layer of the decoder."""
 
     kind: int
@@ -74,6 +74,6 @@ class FusedLikelihood:
             assert isinstance(dense, Dense)
             W, b = work.params[f"{dense.name}.W"], work.params[f"{dense.name}.b"]
             y = work.arrays[f"{dense.name}.y", (len(eps), len(b)), np.float32]
-            layers.append(Layer(KINDS[dense.f], W, b, y))
+            layers.append(Decoding(KINDS[dense.f], W, b, y))
         _decode(find_gemm(), tuple(layers), code.z, x.columns, scratch, nll)
         return -(nll + sum(kl.values()))

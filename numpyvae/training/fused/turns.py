@@ -77,8 +77,8 @@ class Work(NamedTuple):
     gemm: int  # see kernels/blas.py
 
 
-class Layer(NamedTuple):
-    """A dense layer with all its arrays; a layer's y is the x of the next."""
+class Cut(NamedTuple):
+    """A dense layer cut out of the flat arrays; its y is the x of the next."""
 
     kind: int
     begin: int  # where W begins among the parameters; b follows
@@ -100,7 +100,7 @@ def _layer(table, i, params, values, B):
     kind, N, M, W = table[i, 0], table[i, 1], table[i, 2], table[i, 3]
     x, dx, y, da = table[i, 4], table[i, 5], table[i, 6], table[i, 7]
     b, end, width = W + N * M, W + N * M + M, N if i > 0 else 0
-    return Layer(
+    return Cut(
         kind, W,
         _matrix(params, W, N, M), params[b:end],
         _matrix(values, x, B, width), _matrix(values, dx, B, width),
