@@ -91,8 +91,9 @@ PRESETS = {
         published="-log p(x) 85.54, after 3,280 epochs of batches of 20",
     ),
     "two-layer": Preset(
-        "a second layer of latents, 784-200-200-100-100-100-50, 50 epochs; 10 minutes",
+        "a second layer of latents, 784-200-200-100-100-100-50, 50 epochs; 4 minutes",
         BURDA | {"latent": 100, "prior": "deep", "top": [100, 100, 50], "epochs": 50},
+        reached="ELBO -108.7, -log p(x) 105.1 with 500 samples",
     ),
     # Rate against distortion
     "beta": Preset(
