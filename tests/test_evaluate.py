@@ -122,6 +122,18 @@ def test_images_and_parameters_are_left_as_they_are() -> None:
     assert np.array_equal(images, IMAGES)
 
 
+def test_single_precision_is_summed_in_double() -> None:
+    """One image 497 times, each with the same recon: their mean is that number."""
+    vae, images = model(), np.repeat(SURE[:1], 497, axis=0)
+    vae.params["decoder.1.W"][...] = 0
+    x = (images.reshape(497, 48) / 255).astype(np.float32)
+    recon = vae.forward(x, np.zeros((497, LATENT), np.float32)).recon
+    with Workers(1) as workers:
+        found = evaluate(vae, images, "threshold", 0, workers)
+    assert len(np.unique(recon)) == 1 and recon.dtype == np.float32
+    assert found.recon == pytest.approx(float(recon[0]), rel=1e-12)
+
+
 def test_an_unknown_binarization_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"^binarize: found 'grey'"):
         evaluated(model(), "grey")
