@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -72,7 +72,8 @@ class Elbo:
     def __post_init__(self) -> None:
         """Check every value."""
         _expect_samples(self.samples)
-        if not isinstance(self.beta, Real) or not 0 <= self.beta < math.inf:
+        beta: Any = self.beta
+        if not isinstance(beta, Real) or not 0 <= beta < math.inf:
             raise ValueError(f"beta: found {self.beta!r}, expected 0 or more")
         if self.kl not in KLS:
             raise ValueError(f"kl: found {self.kl!r}, expected {' or '.join(KLS)}")
