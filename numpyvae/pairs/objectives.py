@@ -72,7 +72,7 @@ class Elbo:
         """Check every value."""
         _expect_samples(self.samples)
         beta: Any = self.beta
-        if not isinstance(beta, int | float) or not 0 <= beta < math.inf:
+        if not isinstance(beta, int | float | np.floating) or not 0 <= beta < math.inf:
             raise ValueError(f"beta: found {self.beta!r}, expected 0 or more")
         if self.kl not in KLS:
             raise ValueError(f"kl: found {self.kl!r}, expected {' or '.join(KLS)}")
