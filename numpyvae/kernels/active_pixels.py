@@ -12,6 +12,7 @@ from ..errors import ArgumentError, expect_whole
 from ..pairs.types import Array, Input
 from .jit import jit
 from .noise import next_bits
+from .shards import part
 
 
 class ActivePixels:
@@ -170,12 +171,6 @@ def list_images(columns, starts, images, image_starts):
             j = columns[a]
             image_starts[j] -= 1
             images[image_starts[j]] = i
-
-
-@jit
-def part(n, s, S):
-    """The s-th of S nearly equal parts of range(n): where it begins and ends."""
-    return n * s // S, n * (s + 1) // S
 
 
 @jit

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ..datasets import Dataset
 from ..errors import ArgumentError, DivergedError
-from ..kernels.active_pixels import part
+from ..kernels.shards import part
 from ..model.arguments import expect_rows
 from ..model.vae import VAE
 from ..model.workspace import Reused

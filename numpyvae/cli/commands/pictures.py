@@ -298,7 +298,7 @@ def draw_latents(scene: Scene, path: Path) -> None:
         inside, expected = (((z * z).sum(axis=1) < 4).mean() for z in (mu, drawn))
         title = (
             f"{inside:.0%} of {len(mu):,} test images have their code within 2 of the "
-            f"origin, of {scene.source} it is {expected:.0%}"
+            f"origin; of draws from {scene.source}, {expected:.0%}"
         )
     axes = ("z1", "z2") if direct else ("first component", "second component")
     rings = type(scene.model.prior) is StandardNormal and not scene.fitted

@@ -15,14 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kernels.active_pixels import (
-    ActivePixels,
-    part,
-)
-from ...kernels.blas import (
-    find_gemm,
-)
+from ...kernels.active_pixels import ActivePixels
+from ...kernels.blas import find_gemm
 from ...kernels.noise import addresses, find_normals
+from ...kernels.shards import part
 from ...model.layers import Dense
 from ...model.vae import VAE
 from ...pairs.kl import DiagonalKL
@@ -33,11 +29,7 @@ from ...pairs.types import Array
 from ..batches import Batches
 from ..optimizers import Adam
 from ..workers import Workers
-from .kernels import (
-    KINDS,
-    LANES,
-    suits,
-)
+from .kernels import KINDS, LANES, suits
 from .parallel import address, share
 from .turns import Work, differentiate, draw, update
 

@@ -25,17 +25,13 @@ from ...kernels.active_pixels import (
     draw_rows,
     join_lists,
     list_images,
-    part,
     sum_rows,
 )
-from ...kernels.blas import (
-    product,
-    product_of_transposed,
-    product_with_transposed,
-)
+from ...kernels.blas import product, product_of_transposed, product_with_transposed
 from ...kernels.dense import adam_block, adam_constants
 from ...kernels.jit import jit
 from ...kernels.noise import draw_normals
+from ...kernels.shards import part
 from ...pairs.optimizers import AdamRates
 from ...pairs.types import Array
 from .kernels import (
