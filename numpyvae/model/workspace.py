@@ -49,7 +49,7 @@ class Fresh:
 
 
 class Workspace(NamedTuple):
-    """See `pairs.types.Work`."""
+    """See `pairs.work.Work`."""
 
     params: Mapping[str, Array]
     grads: Mapping[str, Array]
