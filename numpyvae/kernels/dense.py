@@ -136,7 +136,9 @@ KERNELS = {
 def activation_forward(f: Activation, a: Array, out: Array) -> Array:
     """y = f(a), into `out`, which may be `a`; shapes (B, M)."""
     if f not in KERNELS:
-        out[...] = f.forward(a)
+        y = f.forward(a)
+        if y is not out:
+            out[...] = y
         return out
     if out.shape != a.shape or out.dtype not in FLOATS:
         raise unfit("out", out, a.shape)
@@ -161,7 +163,7 @@ def activation_backward(f: Activation, dy: Array, a: Array, y: Array) -> Array:
 def bernoulli_forward(
     logits: Array, x: Input, out: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
-    """`pairs.likelihoods.bernoulli_forward`.
+    """`pairs.bernoulli.bernoulli_forward`.
 
     NumPy's exp is the vectorized one, so exp(-|l|) is taken between two loops.
     """
@@ -231,7 +233,7 @@ def _subtract_weighted_logits(logits, x, nll):
 def bernoulli_backward(
     dnll: Array, p: Array, x: Input, out: Array | None = None
 ) -> Array:
-    """`pairs.likelihoods.bernoulli_backward`."""
+    """`pairs.bernoulli.bernoulli_backward`."""
     dlogits = np.empty_like(p) if out is None else out
     expect("x", x, p.shape)
     if isinstance(x, np.ndarray):

@@ -16,13 +16,13 @@ from ..kernels.active_pixels import ActivePixels
 from ..pairs.kl import CLOSED
 from ..pairs.objectives import Objective
 from ..pairs.posteriors import Posterior
-from ..pairs.priors import Prior
+from ..pairs.priors import PRIORS, Prior
 from ..pairs.types import Array, Input
 
 
 def expect_one_of(name: str, value: object, names: Collection[str]) -> None:
     """Raise ArgumentError unless `value` is one of `names`."""
-    if value not in names:
+    if not isinstance(value, str) or value not in names:
         raise ArgumentError(
             f"{name}: found {value!r}, expected one of {', '.join(names)}"
         )
@@ -126,13 +126,10 @@ def expect_bytes(images: Any, pixels: int, binary: bool) -> None:
         )
 
 
-def expect_images(
-    x: Input, labels: Any, pixels: int, classes: int, dtype: np.dtype
-) -> Input:
+def expect_images(x: Input, reads_lists: bool, pixels: int, dtype: np.dtype) -> Input:
     """x, converted to `dtype`.
 
-    Raises ArgumentError unless x (B, D) is what a model of `pixels` takes. Labels (B,)
-    are there if it has `classes`, and only then.
+    Raises ArgumentError unless x (B, D) is what a model of `pixels` takes.
     """
     if not isinstance(x, ActivePixels):
         x = expect_matrix("x", x, pixels, dtype)
@@ -141,10 +138,30 @@ def expect_images(
                 f"x: found values from {x.real.min():g} to {x.real.max():g}, "
                 "expected them in [0, 1]; `as_input` makes them from uint8 images"
             )
+    elif not reads_lists:
+        raise ArgumentError(
+            "x: found a list of pixels, expected floats: only a compiled model of "
+            "dense layers with the Bernoulli likelihood reads lists; `as_input` gives "
+            "what a model takes"
+        )
     elif x.width != pixels:
         raise ArgumentError(f"x: found {x.width} pixels, expected {pixels}")
-    expect_labels(labels, len(x), classes)
     return x
+
+
+def expect_seen(seen: Any, count: int, pixels: int, dtype: np.dtype) -> Input:
+    """seen, converted to `dtype`. Raises ArgumentError unless it goes with x (B, D).
+
+    A corrupted image may leave [0, 1].
+    """
+    if not isinstance(seen, ActivePixels):
+        seen = expect_matrix("seen", seen, pixels, dtype)
+    if seen.shape != (count, pixels):
+        raise ArgumentError(
+            f"seen: found shape {seen.shape}, expected {(count, pixels)} as of x"
+        )
+    found: Input = seen
+    return found
 
 
 def expect_labels(labels: Any, count: int, classes: int) -> None:
@@ -205,10 +222,11 @@ def expect_no_labels(classes: int, channels: Sequence[int]) -> None:
 
 def expect_prior(posterior: Posterior, prior: Prior, top: Sequence[int]) -> None:
     """Raise ArgumentError for a prior that does not go with what is given."""
-    if top and prior.name != "deep":
+    if top and not prior.takes_top:
+        others = [name for name, kind in PRIORS.items() if kind.takes_top]
         raise ArgumentError(
-            f"top: found {list(top)} with the prior {prior.name!r}, expected the prior "
-            "'deep': no other has a second layer of latents"
+            f"top: found {list(top)} with the prior {prior.name!r}, expected one with "
+            f"a second layer of latents: {', '.join(others)}"
         )
     if not posterior.family.has_density and (
         (posterior.family, type(prior)) not in CLOSED
@@ -225,4 +243,13 @@ def expect_objective(posterior: Posterior, objective: Objective) -> None:
         raise ArgumentError(
             "kl: found 'sampled', or an importance-weighted bound, for the posterior "
             f"{posterior.name!r}, expected 'closed': a point has no density"
+        )
+
+
+def expect_samples(rows: int, images: int, objective: Objective) -> None:
+    """Raise ArgumentError unless there are an objective's samples of each image."""
+    if rows != images * objective.samples:
+        raise ArgumentError(
+            f"eps: found {rows} rows, expected {images * objective.samples}, "
+            f"{objective.samples} for each image of x"
         )

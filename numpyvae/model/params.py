@@ -12,7 +12,22 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..errors import ArgumentError
 from ..pairs.types import Array, Shapes
+
+
+def merged(*tables: Shapes) -> dict[str, tuple[int, ...]]:
+    """The parts' tables as one. Raises ArgumentError for a name that two have."""
+    whole: dict[str, tuple[int, ...]] = {}
+    for table in tables:
+        for name, shape in table.items():
+            if name in whole:
+                raise ArgumentError(
+                    f"parameters: found {name!r} in two parts, expected names of "
+                    "their own"
+                )
+            whole[name] = shape
+    return whole
 
 
 class Parameters(Mapping[str, Array]):

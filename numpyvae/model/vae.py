@@ -41,13 +41,15 @@ from .arguments import (
     expect_objective,
     expect_one_of,
     expect_prior,
+    expect_samples,
+    expect_seen,
     expect_shape,
     expect_vector,
     expect_widths,
 )
 from .forward import Forward
 from .networks import Images, Network, decoder, encoder, mlp
-from .params import Parameters
+from .params import Parameters, merged
 from .workspace import Fresh, Workspace
 
 
@@ -127,7 +129,10 @@ class VAE:
         self.reads_lists = compiled and not channels
         self.reads_lists &= type(self.likelihood) is Bernoulli
         self.family = self.posterior.family(latent)
-        self.head = self.posterior.head(self.family, latent)
+        try:
+            self.head = self.posterior.head(self.family, latent)
+        except ValueError as error:
+            raise ArgumentError(str(error)) from error
         f, widths = ACTIVATIONS[activation], (*self.hidden, self.head.outputs)
         self.encoder = encoder(pixels + classes, widths, f, images)
         try:
@@ -145,9 +150,7 @@ class VAE:
             self.encoder, self.decoder, self.family, self.head, self.prior,
             self.likelihood,
         )  # fmt: skip
-        shapes = {
-            name: shape for part in parts for name, shape in part.shapes().items()
-        }
+        shapes = merged(*(part.shapes() for part in parts))
         if params is not None:
             self.params = Parameters(shapes, expect_vector(params, self.dtype))
             return
@@ -246,6 +249,8 @@ class VAE:
         dloss = np.full(B, 1 / (batch or B), loss.dtype)
         drecon, dkl = objective.backward(dloss, shares)
         drecon, dkl = drecon.reshape(-1), dkl.reshape(-1)
+        if len(forward.kl) != len(dkl):
+            expect_samples(len(forward.kl), B, objective)
         dout = self.likelihood.backward(drecon, gs[-1].y, kept_x, target, work)
         dz = self.decoder.backward(dout, gs, work)[:, :Z]
         rate = self.rates[objective.kl].backward(dkl, code, kept_kl, eps, work)
@@ -259,27 +264,30 @@ class VAE:
             work.grads[name][...] += grad
 
     def loss_and_gradient(
-        self, x: Input, eps: Array, objective: Objective = ELBO, **given: Any
+        self,
+        x: Input,
+        eps: Array,
+        objective: Objective = ELBO,
+        *,
+        labels: NDArray[np.integer] | None = None,
+        seen: Input | None = None,
     ) -> tuple[float, Parameters]:
         """The loss, in nats, the mean over the images, and its gradient.
 
-        Shapes: x (B, D), eps (B K, Z + N). The keywords are those of `forward`. Raises
-        ArgumentError for other arguments.
+        The arguments are those of `forward`. Raises ArgumentError for others.
         """
         expect_objective(self.posterior, objective)
-        labels = given.get("labels")
-        x = expect_images(x, labels, self.pixels, self.classes, self.dtype)
+        x = expect_images(x, self.reads_lists, self.pixels, self.dtype)
+        expect_labels(labels, len(x), self.classes)
         eps = expect_matrix("eps", eps, self.noise, self.dtype)
+        if seen is not None:
+            seen = expect_seen(seen, len(x), self.pixels, self.dtype)
         if not len(x):
             raise ArgumentError("x: found 0 images, expected at least 1")
-        if len(eps) != len(x) * objective.samples:
-            raise ArgumentError(
-                f"eps: found {len(eps)} rows, expected {len(x) * objective.samples}, "
-                f"{objective.samples} for each image of x"
-            )
+        expect_samples(len(eps), len(x), objective)
         grads = self.params.unwritten()
         work = self.workspace(grads)
-        forward = self.forward(x, eps, objective, work, **given)
+        forward = self.forward(x, eps, objective, work, labels=labels, seen=seen)
         self.backward(eps, forward, work, objective)
         return forward.loss.mean().item(), grads
 
@@ -306,19 +314,16 @@ class VAE:
     ) -> tuple[Array, Array]:
         """Mean and deviation of q(z|x); x (B, D) in [0, 1] -> (B, Z), (B, Z).
 
-        The standard deviations are those of each latent by itself. Raises
-        ArgumentError for an x of another kind.
+        As the family's `moments` has them. Raises ArgumentError for another x.
         """
-        x = expect_images(x, labels, self.pixels, self.classes, self.dtype)
+        x = expect_images(x, self.reads_lists, self.pixels, self.dtype)
+        expect_labels(labels, len(x), self.classes)
         work, seen = self.workspace(), append(x, labels, self.classes)
         h = self.encoder.forward(seen, work)[-1].y
         return self.family.moments(self.head.forward(h, work.params), work)
 
     def decode(self, z: Array, labels: NDArray[np.integer] | None = None) -> Array:
-        """The pixel means of p(x|z); z (B, Z) -> (B, D).
-
-        Raises ArgumentError for a z of another kind.
-        """
+        """The pixel means of p(x|z); z (B, Z) -> (B, D). Refuses another z."""
         z = expect_matrix("z", z, self.latent, self.dtype)
         expect_labels(labels, len(z), self.classes)
         if labels is not None:

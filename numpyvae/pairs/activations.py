@@ -27,7 +27,7 @@ class Activation:
     forward: Callable[[Array], Array]  # y from a
     backward: Callable[[Array, Array, Array], Array]  # da from dy, a, y (Eq. 2.2)
     equations: str = ""  # where it is derived
-    reads_input: bool = False  # whether backward reads a, and not y alone
+    reads_input: bool = True  # or y alone: then y may be written over a
 
 
 ACTIVATIONS: Registry[Activation] = Registry()
@@ -52,7 +52,9 @@ def identity_backward(dy: Array, a: Array, y: Array) -> Array:
 
 
 IDENTITY = ACTIVATIONS.add(
-    Activation("identity", identity_forward, identity_backward, "2.2")
+    Activation(
+        "identity", identity_forward, identity_backward, "2.2", reads_input=False
+    )
 )
 
 # ---- ReLU ----------------------------------------------------------------------------
@@ -68,7 +70,9 @@ def relu_backward(dy: Array, a: Array, y: Array) -> Array:
     return dy * (y.real > 0)
 
 
-RELU = ACTIVATIONS.add(Activation("relu", relu_forward, relu_backward, "2.7"))
+RELU = ACTIVATIONS.add(
+    Activation("relu", relu_forward, relu_backward, "2.7", reads_input=False)
+)
 
 # ---- tanh ----------------------------------------------------------------------------
 
@@ -83,7 +87,9 @@ def tanh_backward(dy: Array, a: Array, y: Array) -> Array:
     return dy * (1 - y * y)
 
 
-TANH = ACTIVATIONS.add(Activation("tanh", tanh_forward, tanh_backward, "2.7"))
+TANH = ACTIVATIONS.add(
+    Activation("tanh", tanh_forward, tanh_backward, "2.7", reads_input=False)
+)
 
 # ---- Sigmoid -------------------------------------------------------------------------
 
@@ -100,7 +106,9 @@ def sigmoid_backward(dy: Array, a: Array, y: Array) -> Array:
 
 
 SIGMOID = ACTIVATIONS.add(
-    Activation("sigmoid", sigmoid_forward, sigmoid_backward, "2.6, 2.7")
+    Activation(
+        "sigmoid", sigmoid_forward, sigmoid_backward, "2.6, 2.7", reads_input=False
+    )
 )
 
 # ---- Softplus ------------------------------------------------------------------------
@@ -117,7 +125,9 @@ def softplus_backward(dy: Array, a: Array, y: Array) -> Array:
 
 
 SOFTPLUS = ACTIVATIONS.add(
-    Activation("softplus", softplus_forward, softplus_backward, "2.6, 2.7")
+    Activation(
+        "softplus", softplus_forward, softplus_backward, "2.6, 2.7", reads_input=False
+    )
 )
 
 # ---- GELU ----------------------------------------------------------------------------
@@ -148,9 +158,7 @@ def _gate(a: Array) -> Array:
     return sigmoid_forward(2 * ROOT * (a + CUBIC * a * a * a))
 
 
-GELU = ACTIVATIONS.add(
-    Activation("gelu", gelu_forward, gelu_backward, "2.19, 2.20", reads_input=True)
-)
+GELU = ACTIVATIONS.add(Activation("gelu", gelu_forward, gelu_backward, "2.19, 2.20"))
 
 # ---- ELU -----------------------------------------------------------------------------
 
@@ -165,7 +173,9 @@ def elu_backward(dy: Array, a: Array, y: Array) -> Array:
     return dy * np.where(y.real > 0, 1, y + 1)
 
 
-ELU = ACTIVATIONS.add(Activation("elu", elu_forward, elu_backward, "2.21, 2.22"))
+ELU = ACTIVATIONS.add(
+    Activation("elu", elu_forward, elu_backward, "2.21, 2.22", reads_input=False)
+)
 
 # ---- Leaky ReLU ----------------------------------------------------------------------
 
@@ -183,5 +193,11 @@ def leaky_relu_backward(dy: Array, a: Array, y: Array) -> Array:
 
 
 LEAKY_RELU = ACTIVATIONS.add(
-    Activation("leaky-relu", leaky_relu_forward, leaky_relu_backward, "2.21, 2.22")
+    Activation(
+        "leaky-relu",
+        leaky_relu_forward,
+        leaky_relu_backward,
+        "2.21, 2.22",
+        reads_input=False,
+    )
 )

@@ -40,7 +40,7 @@ class Kept(NamedTuple):
 class Deep:
     """p(z) = E[N(z; m(u), diag(t(u)^2))] over u from N(0, I) (Eq. 15.15)."""
 
-    name, equations = "deep", "15.15 to 15.17"
+    name, equations, takes_top = "deep", "15.15 to 15.17", True
 
     def __init__(self, parts: Parts) -> None:
         """For the model's Z, with hidden layers and then U from its `top`.
@@ -115,4 +115,4 @@ class Deep:
         return out[:, : self.latent], out[:, self.latent :]
 
 
-PRIORS[Deep.name] = Deep
+PRIORS.add(Deep)

@@ -138,7 +138,7 @@ class FullKL:
 class NoKL:
     """A point costs nothing."""
 
-    equations = "8.1"
+    equations = ""
 
     def forward(
         self, code: Code, eps: Array, work: Work

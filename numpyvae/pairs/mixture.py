@@ -19,8 +19,9 @@ from numpy.typing import DTypeLike
 from .activations import sigmoid_backward, sigmoid_forward
 from .posteriors import LOG_2PI, Diagonal
 from .priors import NONE, PRIORS, Grads, Parts
+from .reference import Reference
 from .types import Array, Shapes
-from .work import Work
+from .work import Arrays, Work
 
 COMPONENTS = 50  # K
 
@@ -92,6 +93,7 @@ class Mixture:
     """50 diagonal Gaussians with learned means, variances and weights."""
 
     name, noise, equations = "mixture", 0, "13.12 to 13.15"
+    takes_top = False
     about = f"a mixture of {COMPONENTS} Gaussians"
 
     def __init__(self, parts: Parts) -> None:
@@ -141,25 +143,26 @@ class Mixture:
 # ---- Components that the encoder makes -----------------------------------------------
 
 
-class Apart:
-    """A second pass through a network whose first is still needed: a `Work`.
+class Renamed:
+    """Work arrays under names of their own."""
 
-    With the same parameters and code; its arrays and gradients have names of their own.
-    """
-
-    def __init__(self, work: Work, shapes: Shapes) -> None:
-        """For gradients of `shapes`."""
-        self.work, self.params, self.code = work, work.params, work.code
-        self.arrays = self
-        self.grads = {
-            name: self[f"d {name}", shape, work.params[name].dtype]
-            for name, shape in shapes.items()
-        }
+    def __init__(self, arrays: Arrays) -> None:
+        """For a pass beside another whose arrays are still needed."""
+        self.arrays = arrays
 
     def __getitem__(self, key: tuple[str, tuple[int, ...], DTypeLike]) -> Array:
         """See `Arrays`."""
         name, shape, dtype = key
-        return self.work.arrays[f"apart: {name}", shape, dtype]
+        return self.arrays[f"apart: {name}", shape, dtype]
+
+
+class Apart(NamedTuple):
+    """A second pass through a network whose first is still needed: a `Work`."""
+
+    params: Mapping[str, Array]
+    grads: Mapping[str, Array]
+    arrays: Arrays
+    code: Reference
 
 
 class Vamp:
@@ -169,6 +172,7 @@ class Vamp:
     """
 
     name, noise, equations = "vamp", 0, "13.17, 13.18"
+    takes_top = False
     about = f"the posteriors of {COMPONENTS} pseudo-images"
 
     def __init__(self, parts: Parts) -> None:
@@ -198,13 +202,21 @@ class Vamp:
     def _encoded(self, work: Work) -> tuple[Array, Any, Components]:
         """The pseudo-images, the encoder's layers, and what comes out."""
         u, Z = sigmoid_forward(work.params["prior.inputs"]), self.latent
-        hs = self.encoder.forward(u, self._apart(work))
+        hs = self.encoder.forward(u, self._apart(work, {}))
         s = self.head.forward(hs[-1].y, work.params)
         even = np.zeros_like(u, shape=COMPONENTS)
         return u, hs, Components(s[:, :Z], s[:, Z:], even)
 
-    def _apart(self, work: Work) -> Apart:
-        return Apart(work, {**self.encoder.shapes(), **self.head.shapes()})
+    def _apart(self, work: Work, shapes: Shapes) -> Apart:
+        """With gradients of these shapes, NaN until they are written."""
+        arrays = Renamed(work.arrays)
+        grads = {
+            name: arrays[f"d {name}", shape, work.params[name].dtype]
+            for name, shape in shapes.items()
+        }
+        for grad in grads.values():
+            grad[...] = np.nan
+        return Apart(work.params, grads, arrays, work.code)
 
     def forward(self, z: Array, eps: Array, work: Work) -> tuple[Array, Any]:
         """See `Prior`."""
@@ -217,7 +229,7 @@ class Vamp:
     ) -> tuple[Array, Grads]:
         """See `Prior`; the shared gradients are the encoder's and the head's."""
         u, hs, (mu, logvar, even), r = kept
-        apart = self._apart(work)
+        apart = self._apart(work, {**self.encoder.shapes(), **self.head.shapes()})
         dz, dmu, dlogvar, _ = mixture_backward(dnll, z, mu, logvar, even, r)
         dh = self.head.backward(np.hstack([dmu, dlogvar]), apart.grads)
         du = self.encoder.backward(dh, hs, apart)
@@ -234,5 +246,5 @@ class Vamp:
         return self._encoded(work)[2].moments()
 
 
-PRIORS[Mixture.name] = Mixture
-PRIORS[Vamp.name] = Vamp
+PRIORS.add(Mixture)
+PRIORS.add(Vamp)

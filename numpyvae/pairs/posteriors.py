@@ -1,10 +1,8 @@
 """The posterior q(z|x): from the encoder's outputs h to a code z, and log q(z|x).
 
-Written to be read beside lessons 8 and 9. A posterior is put together of two things.
-A head makes the statistics s of h: they may all come from the encoder, or share a
-variance. A family makes z of s and of noise from outside. One backward is the
-derivative of both results, of z and of log q(z|x); the closed forms of the KL stand in
-kl.py.
+Written to be read beside lessons 8 and 9. A posterior is put together of two things. A
+head makes the statistics s of h; a family makes z of s and of noise from outside. One
+backward is the derivative of both, of z and of log q(z|x).
 
 Shapes: B batch, Z latents, E outputs of the encoder, S statistics, T = Z (Z + 1) / 2
 entries of a triangle. The dtype that comes in goes out. Units: nats.
@@ -45,7 +43,7 @@ class Family(Protocol):
         ...
 
     def shapes(self) -> Shapes:
-        """The parameters of its own."""
+        """The parameters of its own, which start at 0."""
         ...
 
     def forward(self, s: Array, eps: Array, work: Work) -> Code:
@@ -151,7 +149,7 @@ def cholesky_forward(entries: Array) -> Array:
     Shapes: entries (B, T) -> L (B, Z, Z). The first Z entries are the logarithms of the
     diagonal, which is thus positive; the others lie below it, row by row.
     """
-    Z = _order(entries.shape[1])
+    Z = math.isqrt(2 * entries.shape[1])  # the root of 2 T is between Z and Z + 1
     L = np.zeros_like(entries, shape=(len(entries), Z, Z))
     i, (rows, columns) = np.arange(Z), np.tril_indices(Z, -1)
     L[:, i, i] = np.exp(entries[:, :Z])
@@ -180,11 +178,6 @@ def correlate_forward(mu: Array, L: Array, eps: Array) -> Array:
 def correlate_backward(dz: Array, eps: Array) -> tuple[Array, Array]:
     """dmu = dz, dL = dz eps^T (Eq. 9.8); (B, Z), (B, Z) -> (B, Z), (B, Z, Z)."""
     return dz, dz[:, :, None] * eps[:, None, :]
-
-
-def _order(entries: int) -> int:
-    """The Z of T = Z (Z + 1) / 2: the root of 2 T lies between it and Z + 1."""
-    return math.isqrt(2 * entries)
 
 
 class Full:
@@ -288,11 +281,12 @@ class SharedVariance:
     """mu comes from the encoder; one logvar, learned, is that of every x."""
 
     def __init__(self, family: Family, latent: int) -> None:
-        """For Z = `latent`."""
+        """For Z = `latent`; ValueError for another family than a Diagonal."""
+        _expect_diagonal(family)
         self.outputs = self.latent = latent
 
     def shapes(self) -> Shapes:
-        """The logvar that is shared."""
+        """The logvar that is shared; it starts at 0."""
         return {"posterior.logvar": (self.latent,)}
 
     def forward(self, h: Array, params: Mapping[str, Array]) -> Array:
@@ -311,7 +305,8 @@ class FixedVariance:
     LOGVAR = math.log(0.25)
 
     def __init__(self, family: Family, latent: int) -> None:
-        """For Z = `latent`."""
+        """For Z = `latent`; ValueError for another family than a Diagonal."""
+        _expect_diagonal(family)
         self.outputs = self.latent = latent
 
     def shapes(self) -> Shapes:
@@ -325,6 +320,11 @@ class FixedVariance:
     def backward(self, ds: Array, grads: Mapping[str, Array]) -> Array:
         """dh."""
         return ds[:, : self.latent]
+
+
+def _expect_diagonal(family: Family) -> None:
+    if not isinstance(family, Diagonal):
+        raise ValueError(f"posterior: found {family}, expected a Diagonal family")
 
 
 Head = FromEncoder | SharedVariance | FixedVariance
@@ -347,4 +347,4 @@ POSTERIORS.add(Posterior("diagonal", Diagonal, "9.1 to 9.4, 9.9"))
 POSTERIORS.add(Posterior("shared", Diagonal, "9.1 to 9.4, 9.9", SharedVariance))
 POSTERIORS.add(Posterior("fixed", Diagonal, "9.1 to 9.4, 9.9", FixedVariance))
 POSTERIORS.add(Posterior("full", Full, "9.5 to 9.9"))
-POSTERIORS.add(Posterior("point", Point, "9.3"))
+POSTERIORS.add(Posterior("point", Point, ""))

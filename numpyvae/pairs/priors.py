@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .posteriors import LOG_2PI, Family, Head
-from .types import Array, Shapes
+from .types import Array, Registry, Shapes
 from .work import Net, Work
 
 Grads = Mapping[str, Array]  # of parameters that another pass has used as well
@@ -56,6 +56,7 @@ class Prior(Protocol):
 
     name: str
     noise: int  # N
+    takes_top: bool  # whether `Parts.top` are widths of its own
     about: str  # in words, for the pictures
     equations: str  # where it is derived
 
@@ -93,7 +94,7 @@ class Prior(Protocol):
         ...
 
 
-PRIORS: dict[str, type[Prior]] = {}
+PRIORS: Registry[type[Prior]] = Registry()
 
 # ---- N(0, I) -------------------------------------------------------------------------
 
@@ -112,6 +113,7 @@ class StandardNormal:
     """N(0, I)."""
 
     name, noise, about, equations = "standard", 0, "N(0, I)", "9.10, 9.11"
+    takes_top = False
 
     def __init__(self, parts: Parts) -> None:
         """For the model's Z."""
@@ -143,4 +145,4 @@ class StandardNormal:
         return np.zeros(self.latent), np.ones(self.latent)
 
 
-PRIORS[StandardNormal.name] = StandardNormal
+PRIORS.add(StandardNormal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from numpy.typing import NDArray
 
@@ -40,13 +40,22 @@ class Named(Protocol):
         ...
 
 
-Part = TypeVar("Part", bound=Named)
+Part = TypeVar("Part")
 
 
 class Registry(dict[str, Part]):
     """The parts of one kind, by name; `add` takes another, also a user's own."""
 
     def add(self, part: Part) -> Part:
-        """Keep `part` under its name, in place of one that had it; returns it."""
-        self[part.name] = part
+        """Keep `part` under its name; returns it. Raises ValueError if that is taken.
+
+        A run's config names its parts: another one of that name would be taken for it.
+        """
+        name = cast(Named, part).name
+        if self.get(name, part) != part:
+            raise ValueError(
+                f"{name}: found another part of that name, expected a new one; `del` "
+                "the other before"
+            )
+        self[name] = part
         return part

@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from ..datasets import Dataset
 from ..errors import ArgumentError, DivergedError
-from ..kernels.shards import part
 from ..model.arguments import expect_rows
 from ..model.vae import VAE
 from ..model.workspace import Reused
@@ -157,7 +156,7 @@ class Trainer:
         @np.errstate(all="ignore")
         def differentiate(s: int) -> tuple[float, float, str]:
             rng = self.shard_rngs[s]
-            shard = rows[n * s // SHARDS : n * (s + 1) // SHARDS]
+            shard = rows[_shard(n, s)]
             x, seen = self.batches.draw(model, shard, rng, self.corruption)
             labels = self.data.train_labels[shard] if model.classes else None
             eps = rng.standard_normal((len(shard) * K, model.noise), np.float32)
@@ -309,4 +308,4 @@ def threads_for(settings: Settings) -> int:
 
 def _shard(size: int, s: int) -> slice:
     """The s-th of SHARDS nearly equal parts of range(size)."""
-    return slice(*part(size, s, SHARDS))
+    return slice(size * s // SHARDS, size * (s + 1) // SHARDS)

@@ -105,7 +105,7 @@ MIXTURE = (
     Fault(
         "both of the encoder's passes in the same arrays",
         "pairs/mixture.py",
-        {'self.work.arrays[f"apart: {name}", shape': "self.work.arrays[name, shape"},
+        {'self.arrays[f"apart: {name}", shape': "self.arrays[name, shape"},
         "the pseudo-images' hidden units stand where the images' were",
     ),
     Fault(

@@ -7,7 +7,7 @@ TRAINING = (
         "odd batch loses an image",
         "training/trainer.py",
         {
-            "slice(*part(size, s, SHARDS))": (
+            "slice(size * s // SHARDS, size * (s + 1) // SHARDS)": (
                 "slice(s * (size // SHARDS), (s + 1) * (size // SHARDS))"
             )
         },
@@ -17,7 +17,7 @@ TRAINING = (
         "shards overlap by one",
         "training/trainer.py",
         {
-            "slice(*part(size, s, SHARDS))": (
+            "slice(size * s // SHARDS, size * (s + 1) // SHARDS)": (
                 "slice(s * size // SHARDS, (s + 1) * size // SHARDS + 1)"
             )
         },

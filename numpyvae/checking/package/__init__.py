@@ -19,7 +19,7 @@ from .trials import Subject, Trial
 
 __all__ = ["WHOLE_MODEL", "Row", "Subject", "Trial", "run", "subjects"]
 
-WHOLE_MODEL = wholes.SUBJECTS[-1]  # it is drawn and measured, too
+WHOLE_MODEL = wholes.WHOLE_MODEL  # it is drawn and measured, too
 
 
 def subjects() -> tuple[Subject, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...kernels.active_pixels import active_pixels
 from ...kernels.backends import compiled
+from ...kernels.dense import KERNELS
 from ...model.vae import VAE
 from ...pairs.activations import ACTIVATIONS, Activation
 from ...pairs.kl import CLOSED
@@ -62,7 +63,9 @@ def _activation(f: Activation, rng: np.random.Generator, code: Reference) -> Tri
         return code.activation_forward(f, a, np.empty_like(a))
 
     def backward(dy: Any, a: Any) -> Any:
-        return code_for(code, a).activation_backward(f, dy, a, forward(a))
+        y = forward(a)
+        kept = a if f.reads_input else y
+        return code_for(code, a).activation_backward(f, dy, kept, y)
 
     return Trial(forward, backward, (2 * normal(rng, *sizes(rng, 2)),), ("a",))
 
@@ -191,11 +194,16 @@ def subjects() -> tuple[Subject, ...]:
     """One for each part that is registered, also by a user's script."""
     return (
         *(
-            Subject(f"activation {name}", f.equations, partial(_activation, f), True)
+            Subject(
+                f"activation {name}", f.equations, partial(_activation, f), f in KERNELS
+            )
             for name, f in ACTIVATIONS.items()
         ),
         *(
-            Subject(f"likelihood {name}", p.equations, partial(_likelihood, p), True)
+            Subject(
+                f"likelihood {name}", p.equations, partial(_likelihood, p),
+                type(p) is Bernoulli,
+            )
             for name, p in LIKELIHOODS.items()
         ),
         *(

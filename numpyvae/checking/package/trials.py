@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...model.workspace import Fresh, Key, Workspace
+from ...model.workspace import Key, Reused, Workspace
 from ...pairs.reference import Reference
 from ...pairs.types import Array
 from ..gradcheck import Function
@@ -58,7 +58,7 @@ def work_for(code: Reference, blocks: Mapping[str, Any], like: Any) -> Workspace
     is_tracked = isinstance(like, Tracked)
     kind = Tracked if is_tracked else np.asarray
     grads = {name: kind(np.full(W.shape, np.nan)) for name, W in blocks.items()}
-    arrays = TrackedArrays() if is_tracked else Fresh()
+    arrays = TrackedArrays() if is_tracked else Reused()
     return Workspace(blocks, grads, arrays, code_for(code, like))  # type: ignore[arg-type]
 
 

@@ -152,6 +152,11 @@ class Scene:
         """Whether codes are drawn from a fit: an auto-encoder has no prior."""
         return not self.model.family.has_density
 
+    @property
+    def is_standard(self) -> bool:
+        """Whether codes are drawn from N(0, I)."""
+        return type(self.model.prior) is StandardNormal and not self.fitted
+
     @cached_property
     def spread(self) -> Spread:
         """The prior's moments, or what is fitted to the codes of training images."""
@@ -301,8 +306,8 @@ def draw_latents(scene: Scene, path: Path) -> None:
             f"origin; of draws from {scene.source}, {expected:.0%}"
         )
     axes = ("z1", "z2") if direct else ("first component", "second component")
-    rings = type(scene.model.prior) is StandardNormal and not scene.fitted
-    figures.latents(plane, scene.data.test_labels, path, title, axes, rings)
+    labels = scene.data.test_labels
+    figures.latents(plane, labels, path, title, axes, scene.is_standard)
 
 
 def draw_manifold(scene: Scene, path: Path) -> None:

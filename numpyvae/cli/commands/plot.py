@@ -143,9 +143,10 @@ def draw_traversal(scene: Scene, path: Path) -> None:
     minus = "\N{MINUS SIGN}"
     ticks = [f"{minus}{REACH:g}", "0", f"{REACH:g}"]
     title = f"{active} of {latent} latents are in use; each row moves one of them"
-    if scene.fitted:
+    if not scene.is_standard:
         sigma = "\N{GREEK SMALL LETTER SIGMA}"
         ticks = [f"{minus}{REACH:g}{sigma}", "mean", f"{REACH:g}{sigma}"]
+    if scene.fitted:
         title = f"The {len(order)} of {latent} latents that vary most, one at a time"
     key = "latent, and the variance of its \N{GREEK SMALL LETTER MU}"
     figures.named_rows(scene.decode(z, label), names, ticks, key, path, title)
@@ -159,6 +160,8 @@ def draw_walk(scene: Scene, path: Path) -> None:
     z = np.repeat(scene.spread.code(eps), walkers // eps.shape[1], axis=1)
     means = scene.decode(z, np.arange(walkers))
     where = scene.source
+    if not (scene.is_standard or scene.fitted):
+        where = f"a Gaussian with the moments of {where}"
     title = f"A smooth random walk through {where} decodes without a jump"
     if count:
         labels = "every label" if count == walkers else f"{walkers} of {count} labels"

@@ -230,7 +230,7 @@ def describe(data: Dataset, model: VAE, settings: Settings, threads: int) -> str
         objective = "importance-weighted"
     if settings.samples > 1:
         objective += f", {settings.samples} samples"
-    if settings.kl == "sampled":
+    if settings.kl == "sampled" or not model.has_closed_kl:
         objective += ", sampled KL"
     kind = "auto-encoder" if not model.family.has_density else "VAE"
     falling = f" to {settings.lr_end:g}" if settings.lr_end else ""

@@ -1,7 +1,8 @@
 """Many samples of one image, decoded in a compiled function: for estimates of log p(x).
 
-Nothing is differentiated here, so of the Bernoulli loss no gradient is made. Written
-for the models of training/fused/step.py; the text to read is `VAE.forward`.
+Nothing is differentiated here, so of the Bernoulli loss no gradient is made. The
+decoder is compiled, dense layers that are known whole. Encoder, posterior and prior are
+asked as `VAE.forward`, the text to read, asks them.
 
 Shapes: K samples, Z latents, D pixels, M outputs of a layer.
 """
@@ -14,6 +15,7 @@ import numpy as np
 
 from ...kernels.active_pixels import ActivePixels
 from ...kernels.blas import find_gemm, product
+from ...kernels.dense import expect
 from ...kernels.jit import jit
 from ...model.layers import Dense
 from ...model.vae import VAE
@@ -75,5 +77,7 @@ class FusedLikelihood:
             W, b = work.params[f"{dense.name}.W"], work.params[f"{dense.name}.b"]
             y = work.arrays[f"{dense.name}.y", (len(eps), len(b)), np.float32]
             layers.append(Decoding(KINDS[dense.f], W, b, y))
-        _decode(find_gemm(), tuple(layers), code.z, x.columns, scratch, nll)
+        z = np.ascontiguousarray(code.z, np.float32)
+        expect("z", z, (len(eps), model.latent))
+        _decode(find_gemm(), tuple(layers), z, x.columns, scratch, nll)
         return -(nll + sum(kl.values()))
