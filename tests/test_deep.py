@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from differences import Array, assert_rounded
 
-from numpyvae import VAE
+from numpyvae import VAE, gradcheck
 from numpyvae.errors import ArgumentError
 from numpyvae.pairs.objectives import Iwae
 from numpyvae.training.evaluate import SAMPLED
@@ -82,6 +82,20 @@ def test_weights_of_both_layers_average_to_the_density(
     exact = np.exp(-(squares + np.linalg.slogdet(2 * np.pi * Sigma)[1]) / 2)
     weights = np.exp(-found)
     assert abs(weights.mean() - exact) < LIMIT * weights.std() / np.sqrt(N)
+
+
+def test_without_hidden_layers_the_gradient_of_z_is_the_slope(
+    rng: np.random.Generator,
+) -> None:
+    model, eps = deep_model(), rng.normal(size=(5, U))
+    prior, work = model.prior, model.workspace(model.params.unwritten())
+
+    def backward(dnll: Array, z: Array) -> Array:
+        return prior.backward(dnll, z, prior.forward(z, eps, work)[1], eps, work)[0]
+
+    assert gradcheck(
+        lambda z: prior.forward(z, eps, work)[0], backward, rng.normal(size=(5, Z))
+    )
 
 
 def test_an_importance_weight_is_of_both_layers(rng: np.random.Generator) -> None:

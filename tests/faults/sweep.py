@@ -31,7 +31,7 @@ SWEPT = {
     "pairs/bernoulli.py": (None, "likelihoods combinations meaning"),
     "pairs/likelihoods.py": (None, "likelihoods combinations package meaning"),
     "pairs/posteriors.py": (None, "gaussian posteriors vae combinations"),
-    "pairs/flow.py": (None, "flow posteriors"),
+    "pairs/flow.py": (None, "flow posteriors combinations"),
     "pairs/mixture.py": (None, "mixture priors"),
     "pairs/deep.py": (None, "deep priors package"),
     "pairs/discretized_logistic.py": (None, "discretized_logistic combinations"),
