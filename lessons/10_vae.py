@@ -450,8 +450,10 @@ print(f"here            loss {loss:.12f} nats, {flat.size} parameters")
 # forward and a backward of its own: a *head* gives the numbers $s$ that the
 # posterior is made of, here $(\mu, \ell)$; its *family* makes $z$ of them; a
 # *rate* is the KL from that family to the *prior*, a part like the others. Here
-# are their calls, without the lines that only other models need: for $K$
-# samples of an image, for labels, for a prior that uses the encoder.
+# are their calls. Left out are names ($h$ is `hs[-1].y`, $z$ is `code.z`, `kl`
+# the sum of the rate's terms, `target` is $x$, `dloss` is $1/B$ for each image)
+# and what only other models need: $K$ samples, labels, a prior that asks the
+# encoder.
 
 # %%
 there = """
@@ -486,8 +488,9 @@ assert called["forward"] == called["backward"][::-1]
 # %% [markdown]
 # The two gradients of (10.4) meet in `ds = ds + rate.ds`: what has come through
 # $z$, and what comes through the KL. That is so where the KL has a formula.
-# Where it is taken at the sample (lesson 09), it depends on $z$, and so
-# `rate.dz` meets the decoder's $\bar z$ one line earlier, and `rate.ds` is zero.
+# Where it is taken at the sample (lesson 09), there are two other ways: through
+# $z$, so that `rate.dz` meets the decoder's $\bar z$ one line earlier, and
+# through $\log q(z|x)$, whose bar is `rate.dlog`. Then `rate.ds` is zero.
 #
 # `forward` returns all of it, and `work` says what to compute with: parameters,
 # gradients, arrays, and reference or compiled code. A network leaves a *trace*
@@ -508,6 +511,7 @@ assert np.allclose(rate.ds, of_kl, rtol=1e-12, atol=1e-14) and rate.dz == 0
 _, kept_kl = model.rates["sampled"].forward(seen.code, eps, work)
 rate = model.rates["sampled"].backward(dkl, seen.code, kept_kl, eps, work)
 assert np.allclose(rate.dz, z / B, rtol=1e-12, atol=1e-14) and rate.ds == 0
+assert np.array_equal(rate.dlog, dkl)
 
 # %% [markdown]
 # ## Train it
