@@ -8,8 +8,8 @@
 # **You will** split the rate into what the code tells about the image and what
 # is wasted; prove that $\beta$ is the slope of a curve; find that whole curve
 # by hand for a linear model, where latents switch off one after the other; draw
-# it for digits; learn what a dead latent looks like, and how to wake it; and let
-# the prior move to where the codes are.
+# it for digits; learn what a dead latent looks like, and how to wake it; and
+# let the prior move to where the codes are.
 #
 # **Reads with** note 001 (Leuphana), the last page of the lecture: the
 # hyperparameter $\beta$ and "disentangled" representations. **Takes** 30
@@ -20,7 +20,18 @@ from itertools import pairwise
 
 import numpy as np
 from lesson import digits, full_or_fast
-from style import ELBO, ESTIMATE, EXACT, FAINT, KL, RECON, digits_in_rows, sheet, show
+from style import (
+    ELBO,
+    ESTIMATE,
+    EXACT,
+    FAINT,
+    KL,
+    RECON,
+    digits_in_rows,
+    sheet,
+    show,
+    strips,
+)
 
 from numpyvae import VAE, gradcheck, train
 from numpyvae.pairs.kl import full_kl_forward, kl_forward
@@ -579,19 +590,22 @@ assert abs(loss) < 0.05 * found.recon
 #
 # ## A prior that fits
 #
-# The misfit of (13.2) is rate that tells nobody anything, and it was most of the
-# rate just now. So far the codes had to move to the prior. A prior might as well
-# move to the codes: with encoder and decoder held, $p(z)$ occurs in that one
-# term of the loss alone, and the term is 0 at $p(z) = q(z)$. *The best prior is
-# the aggregate posterior.* As it is a mixture of as many Gaussians as there are
-# images, take a mixture of fewer, $K$:
+# The misfit of (13.2) is rate that tells nothing of the image. Some of it, just
+# now, came of counting few images; the rest is a prior that lies where no codes
+# are. So far the codes had to move to the prior. A prior might as well move to
+# the codes: with encoder and decoder held, $p(z)$ occurs in that one term of
+# the loss alone, and the term is 0 at $p(z) = q(z)$. *For the images it is made
+# of, the best prior is the aggregate posterior.* But that is a mixture of as
+# many Gaussians as there are training images: slow, and fitted to those images
+# alone. So take a mixture of fewer, $K$. The KL to it has no formula; it is
+# taken at the sample, (9.10), with $-\log p(z)$ from here:
 #
 # $$p(z) = \sum_{k=1}^K \pi_k\, \mathcal N(z;\, m_k, \operatorname{diag} s_k^2),
-#   \qquad \pi_k = \frac{\exp l_k}{\sum_i \exp l_i},
+#   \qquad \pi_k = \frac{\exp w_k}{\sum_i \exp w_i},
 #   \qquad \log s_{kj}^2 = \ell_{kj}. \tag{13.12}$$
 #
 # With $L_k = \log \pi_k + \log \mathcal N(z; m_k, \operatorname{diag} s_k^2)$,
-# and the largest taken out as in (15.3),
+# and the largest taken out as in (12.9),
 #
 # $$R = -\log p(z) = -\max_i L_i - \log \sum_k \exp(L_k - \max_i L_i).
 #   \tag{13.13}$$
@@ -604,10 +618,10 @@ assert abs(loss) < 0.05 * found.recon
 # r_k\, dL_k$. A Gaussian's is
 #
 # $$dL_k = d \log \pi_k - \sum_j \left[ \frac{z_j - m_{kj}}{s_{kj}^2}\,
-#   (dz_j - dm_{kj}) + \tfrac12 \Big( 1 - \frac{(z_j - m_{kj})^2}{s_{kj}^2} \Big)
-#   d\ell_{kj} \right],$$
+#   (dz_j - dm_{kj}) + \tfrac12 \Big( 1
+#   - \frac{(z_j - m_{kj})^2}{s_{kj}^2} \Big) d\ell_{kj} \right],$$
 #
-# and $d \log \pi_k = dl_k - \sum_i \pi_i\, dl_i$. The shares $r_k$ add up to 1,
+# and $d \log \pi_k = dw_k - \sum_i \pi_i\, dw_i$. The shares $r_k$ add up to 1,
 # so for a batch of codes $z_b$
 #
 # $$\begin{aligned}
@@ -615,11 +629,11 @@ assert abs(loss) < 0.05 * found.recon
 #   \bar m_k &= -\sum_b \bar R_b\, r_{bk}\, \frac{z_b - m_k}{s_k^2}, \\
 #   \bar \ell_k &= \tfrac12 \sum_b \bar R_b\, r_{bk} \Big( 1
 #     - \frac{(z_b - m_k)^2}{s_k^2} \Big), &
-#   \bar l_k &= \sum_b \bar R_b\, (\pi_k - r_{bk}).
+#   \bar w_k &= \sum_b \bar R_b\, (\pi_k - r_{bk}).
 #   \end{aligned} \tag{13.15}$$
 #
-# What is there minus what should be there, as in (12.10). Its moments, by the
-# law of total variance (12.7), entry by entry:
+# The last is a share less what is found of it, as in (12.10). The moments of
+# the mixture, by the law of total variance (12.7), entry by entry:
 #
 # $$\mathbb E z = m = \sum_k \pi_k m_k, \qquad
 #   \operatorname{Var} z = \sum_k \pi_k \left[ s_k^2 + (m_k - m)^2 \right].
@@ -627,15 +641,15 @@ assert abs(loss) < 0.05 * found.recon
 
 
 # %%
-def mixture(z, m, l_var, l):
-    """R of (13.13): z (B, Z), m and l_var (K, Z), l (K,) -> (B,)."""
-    return -log_sum_exp(log_parts(z, m, l_var, l))
+def mixture(z, m, l_var, logits):
+    """R of (13.13): z (B, Z), m and l_var (K, Z), logits w (K,) -> (B,)."""
+    return -log_sum_exp(log_parts(z, m, l_var, logits))
 
 
-def log_parts(z, m, l_var, l):
+def log_parts(z, m, l_var, logits):
     """L (B, K)."""
     squares = ((z[:, None] - m) ** 2 / np.exp(l_var) + l_var).sum(axis=2)
-    log_pi = l - log_sum_exp(l[None])
+    log_pi = logits - log_sum_exp(logits[None])
     return log_pi - (squares + z.shape[1] * np.log(2 * np.pi)) / 2
 
 
@@ -644,37 +658,35 @@ def log_sum_exp(L):
     return peak + np.log(np.exp(L - peak[:, None]).sum(axis=1))
 
 
-def mixture_gradient(dR, z, m, l_var, l):
+def mixture_gradient(dR, z, m, l_var, logits):
     """(13.14) and (13.15)."""
-    L = log_parts(z, m, l_var, l)
-    w = dR[:, None] * np.exp(L - log_sum_exp(L)[:, None])  # dR r
-    off, pi = (z[:, None] - m) / np.exp(l_var), np.exp(l - log_sum_exp(l[None]))
-    pull = w[:, :, None] * off
-    dl_var = (w[:, :, None] - pull * (z[:, None] - m)).sum(axis=0) / 2
-    return pull.sum(axis=1), -pull.sum(axis=0), dl_var, dR.sum() * pi - w.sum(axis=0)
+    L = log_parts(z, m, l_var, logits)
+    dr = dR[:, None] * np.exp(L - log_sum_exp(L)[:, None])  # dR r
+    off, pi = z[:, None] - m, np.exp(logits - log_sum_exp(logits[None]))
+    pull = dr[:, :, None] * off / np.exp(l_var)
+    dl_var = (dr[:, :, None] - pull * off).sum(axis=0) / 2
+    return pull.sum(axis=1), -pull.sum(axis=0), dl_var, dR.sum() * pi - dr.sum(axis=0)
 
 
-z, m, l_var, l = (rng.normal(size=shape) for shape in ((4, 2), (3, 2), (3, 2), 3))
-report = gradcheck(
-    mixture, mixture_gradient, z, m, l_var, l, names=["z", "m", "l_var", "l"]
-)
+args = [rng.normal(size=shape) for shape in ((4, 2), (3, 2), (3, 2), 3)]
+names = ["z", "m", "l_var", "logits"]
+report = gradcheck(mixture, mixture_gradient, *args, names=names)
 print(report)
 assert report
 
-R, r = mixture_forward(z, m, l_var, l)
-assert np.allclose(R, mixture(z, m, l_var, l), rtol=1e-13)
+R, r = mixture_forward(*args)
+assert np.allclose(R, mixture(*args), rtol=1e-13)
 assert np.allclose(r.sum(axis=1), 1, rtol=1e-14)
 dR = rng.normal(size=4)
-for mine, theirs in zip(
-    mixture_gradient(dR, z, m, l_var, l),
-    mixture_backward(dR, z, m, l_var, l, r),
-    strict=True,
-):
-    assert np.allclose(mine, theirs, rtol=1e-12, atol=1e-14)
+mine, theirs = mixture_gradient(dR, *args), mixture_backward(dR, *args, r)
+for ours, package in zip(mine, theirs, strict=True):
+    assert np.allclose(ours, package, rtol=1e-12, atol=1e-14)
 
 grid, step = np.linspace(-30, 30, 6001, retstep=True)
-density = np.exp(-mixture(grid[:, None], m[:, :1], l_var[:, :1], l)) * step
-mean, deviation = (a[0] for a in Components(m[:, :1], l_var[:, :1], l).moments())
+_, m, l_var, logits = args
+parts = m[:, :1], l_var[:, :1], logits  # of the first latent
+density = np.exp(-mixture(grid[:, None], *parts)) * step
+mean, deviation = (a[0] for a in Components(*parts).moments())
 assert np.isclose(density.sum(), 1, rtol=1e-12)
 assert np.isclose(density @ grid, mean, rtol=1e-12)
 assert np.isclose(density @ (grid - mean) ** 2, deviation**2, rtol=1e-12)
@@ -685,15 +697,16 @@ assert np.isclose(density @ (grid - mean) ** 2, deviation**2, rtol=1e-12)
 # (Tomczak and Welling 2018) learns not components but images $u_k$ that don't
 # exist, and takes what the model's own encoder makes of them:
 #
-# $$p(z) = \frac1K \sum_{k=1}^K q(z|u_k), \qquad u_k = s(a_k), \tag{13.17}$$
+# $$p(z) = \frac1K \sum_{k=1}^K q(z|u_k), \qquad u_k = \sigma(a_k),
+#   \tag{13.17}$$
 #
-# with the sigmoid $s$, so that pixels stay in $[0, 1]$. It is an aggregate
+# with the sigmoid $\sigma$, so that pixels stay in $[0, 1]$. It is an aggregate
 # posterior of $K$ images, and where the encoder goes, it goes too.
 #
 # The encoder is now used twice: on $x$, for $q(z|x)$, and on $u$, for $p(z)$.
-# The loss depends on its parameters $\phi$ by two ways, and a derivative by two
-# ways is a sum. Both are passes of one and the same backpropagation; the second
-# starts from $\bar m$ and $\bar \ell$ of (13.15) and ends at $\bar u$:
+# The loss depends on its parameters $\phi$ in two ways, so its derivative is
+# the sum of two. Each comes from a backward pass through the encoder; the
+# second starts from $\bar m$ and $\bar \ell$ of (13.15) and ends at $\bar u$:
 #
 # $$\bar\phi = \bar\phi_x + \bar\phi_u, \qquad
 #   \bar a = \bar u \odot u \odot (1 - u). \tag{13.18}$$
@@ -701,7 +714,7 @@ assert np.isclose(density @ (grid - mean) ** 2, deviation**2, rtol=1e-12)
 # This is why a prior of the package returns gradients of blocks that are not
 # its own, and why `VAE.backward` adds them after the encoder's pass. Here is
 # what it costs to forget it: the slope of the loss along a random direction of
-# $\phi$.
+# $\phi$. (A direction of $a$ is tried as well.)
 
 # %%
 model = VAE(6, (5,), 2, "tanh", prior="vamp", dtype=float, compiled=False)
@@ -711,16 +724,19 @@ work = model.workspace(model.params.unwritten())
 code = model.forward(x, eps, work=work).code
 _, kept = model.prior.forward(code.z, eps[:, :0], work)
 _, shared = model.prior.backward(np.full(8, 1 / 8), code.z, kept, eps[:, :0], work)
-name, h = "encoder.0.W", 1e-5
-direction, sides = rng.normal(size=grads[name].shape), []
-for way in (h, -2 * h):
-    model.params[name][...] += way * direction
-    sides.append(model.loss_and_gradient(x, eps)[0])
-slope = (sides[0] - sides[1]) / (2 * h)
-both, of_u = ((a * direction).sum() for a in (grads[name], shared[name]))
-print(f"slope by differences {slope:.6f}, by (13.18) {both:.6f}", end="")
-print(f", the pass of x alone {both - of_u:.6f}")
-assert np.isclose(slope, both, atol=1e-8) and abs(of_u) > 1e-3
+h = 1e-5
+for name in ("encoder.0.W", "prior.inputs"):
+    direction, sides = rng.normal(size=grads[name].shape), []
+    for way in (h, -2 * h, h):  # and back to where it was
+        model.params[name][...] += way * direction
+        sides.append(model.loss_and_gradient(x, eps)[0])
+    slope, both = (sides[0] - sides[1]) / (2 * h), (grads[name] * direction).sum()
+    print(f"{name}: slope by differences {slope:.6f}, by (13.18) {both:.6f}")
+    assert np.isclose(slope, both, rtol=0, atol=1e-8)  # h² and 1e-16 / h, with room
+    if name in shared:
+        of_u = (shared[name] * direction).sum()
+        print(f"the pass of x alone: {both - of_u:.6f}")
+        assert abs(of_u) > 1e-3
 
 # %% [markdown]
 # Now the digits: the model of $\beta = 1$ again, with either prior.
@@ -733,35 +749,39 @@ for prior, (_, found, _) in trained.items():
     print(f"{prior:9} {found.kl:7.2f}   {found.recon:10.2f}  {found.elbo:7.2f}")
 standard, *fitted = (found for _, found, _ in trained.values())
 assert fitted[1].kl < standard.kl  # what vamp is for
+assert abs(fitted[1].recon - standard.recon) < standard.kl - fitted[1].kl
 assert max(found.elbo for found in fitted) > standard.elbo
+u = 1 / (1 + np.exp(-trained["vamp"][0].params["prior.inputs"]))
+alike = [
+    np.corrcoef(a[:, :, 1:].ravel(), a[:, :, :-1].ravel())[0, 1]
+    for a in (u.reshape(-1, 28, 28), data.test_images / 255)
+]
+print("correlation of neighbours: pseudo-images {:.2f}, digits {:.2f}".format(*alike))
+assert alike[0] < 0.2 < 0.6 < alike[1]
 
 # %% [markdown]
-# In the full run the rate falls by some nats, and the distortion hardly moves:
-# what was saved was waste. All of MNIST, with ten epochs and the default
-# network, says the same: the ELBO is -102.6 nats with $\mathcal N(0, I)$, -99.1
-# with the mixture and -98.5 with pseudo-images. And what is drawn from such a
-# prior lies where codes lie. By the Fréchet distance (5.9) that
-# `numpyvae compare` prints, the samples of these three models are 3.1, 1.2 and
-# 1.1 away from the test images.
+# The rate falls, and by more than the distortion rises: much of it was waste.
+# On all of MNIST, with ten epochs and the default network, the ELBO is -102.6
+# nats with $\mathcal N(0, I)$, -99.1 with the mixture and -98.5 with
+# pseudo-images. And what is drawn from such a prior lies where codes lie. By
+# the Fréchet distance (5.9) that `numpyvae compare` prints, the samples of
+# these three models are 3.1, 1.2 and 1.1 away from the test images.
 
 # %%
-rows = [m.sample(12, np.random.default_rng(2)) for m, _, _ in trained.values()]
-figure, (panel,) = sheet(
-    "Drawn from a prior that fits, more of the samples are digits", height=1.7
-)
-digits_in_rows(panel, np.concatenate(rows), 12)
-for i, text in enumerate(trained):
-    panel.text(-8, 30 * i + 14, text, color=EXACT, size=10, ha="right", va="center")
+rows = [
+    (prior, vae.sample(12, np.random.default_rng(2)))
+    for prior, (vae, _, _) in trained.items()
+]
 show(
-    figure,
+    strips("Drawn from a prior that fits, more of the samples are digits", rows),
     "13_priors",
-    "Three rows of twelve samples. With the prior N(0, I) several are no digits; with "
-    "a mixture, and with pseudo-images, most are.",
+    "Three rows of twelve samples, from N(0, I), a mixture and pseudo-images; in the "
+    "first row more are blurred or grey.",
 )
 
 # %% [markdown]
-# The pseudo-images themselves still look like noise. What the encoder makes of
-# them is all that was asked.
+# The pseudo-images themselves still look like noise: neighbours in them hardly
+# correlate. What the encoder makes of them is all that was asked.
 #
 # ## Exercise
 #
