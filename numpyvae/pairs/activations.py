@@ -53,7 +53,7 @@ def identity_backward(dy: Array, a: Array, y: Array) -> Array:
 
 IDENTITY = ACTIVATIONS.add(
     Activation(
-        "identity", identity_forward, identity_backward, "2.2", reads_input=False
+        "identity", identity_forward, identity_backward, "2.7", reads_input=False
     )
 )
 
@@ -133,7 +133,7 @@ SOFTPLUS = ACTIVATIONS.add(
 # ---- GELU ----------------------------------------------------------------------------
 
 ROOT = math.sqrt(2 / math.pi)
-CUBIC = 0.044715  # fitted by Hendrycks and Gimpel
+CUBIC = 0.044715  # of Hendrycks and Gimpel
 
 
 def gelu_forward(a: Array) -> Array:

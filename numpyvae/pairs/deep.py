@@ -100,7 +100,7 @@ class Deep:
         return mean + np.exp(logvar / 2) * rng.standard_normal((count, self.latent))
 
     def moments(self, work: Work) -> tuple[Array, Array]:
-        """Of z at the 2 U points +-sqrt(U) e_i, which have the moments of N(0, I).
+        """Of z at the 2 U points +-sqrt(U) e_i, with the moments of N(0, I) (Eq. 9.23).
 
         Exact where m is affine in u.
         """

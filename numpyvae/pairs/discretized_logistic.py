@@ -51,7 +51,7 @@ def discretized_logistic_backward(
 
 
 def _bins(mean: Array, log_scale: Array, x: Array) -> tuple[Array, Array, Array]:
-    """The edges a and b of the bin around x, and its width, in units of s."""
+    """Edges a and b of the bin around x, and its width, in units of s (Eq. 11.14)."""
     width = np.exp(-log_scale) / WHITE
     levels = WHITE * (x - mean)
     return (levels - 0.5) * width, (levels + 0.5) * width, width
@@ -77,7 +77,7 @@ class DiscretizedLogistic:
     """
 
     name, outputs, pixels, levels = "discretized-logistic", 2, "grey", LEVELS
-    equations = "11.16 to 11.18"
+    equations = "11.14 to 11.18"
 
     def shapes(self) -> Shapes:
         """See `Likelihood`."""

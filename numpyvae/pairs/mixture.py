@@ -200,7 +200,7 @@ class Vamp:
         params["prior.inputs"][...] = rng.standard_normal(shape)
 
     def _encoded(self, work: Work) -> tuple[Array, Any, Components]:
-        """The pseudo-images, the encoder's layers, and what comes out."""
+        """The pseudo-images, the encoder's layers, and what comes out (Eq. 13.17)."""
         u, Z = sigmoid_forward(work.params["prior.inputs"]), self.latent
         hs = self.encoder.forward(u, self._apart(work, {}))
         s = self.head.forward(hs[-1].y, work.params)
@@ -227,7 +227,10 @@ class Vamp:
     def backward(
         self, dnll: Array, z: Array, kept: Any, eps: Array, work: Work
     ) -> tuple[Array, Grads]:
-        """See `Prior`; the shared gradients are the encoder's and the head's."""
+        """See `Prior` (Eq. 13.18).
+
+        The shared gradients are the encoder's and the head's.
+        """
         u, hs, (mu, logvar, even), r = kept
         apart = self._apart(work, {**self.encoder.shapes(), **self.head.shapes()})
         dz, dmu, dlogvar, _ = mixture_backward(dnll, z, mu, logvar, even, r)
