@@ -776,7 +776,7 @@ show(
     strips("Drawn from a prior that fits, more of the samples are digits", rows),
     "13_priors",
     "Three rows of twelve samples, from N(0, I), a mixture and pseudo-images; in the "
-    "first row more are blurred or grey.",
+    "first row more are blurred or faint.",
 )
 
 # %% [markdown]
