@@ -5,9 +5,9 @@
 # transposes them. The rest of backpropagation is bookkeeping.*
 #
 # **You will** meet the bar, which stands over everything in these lessons;
-# derive a dense layer's three gradients and its activations' slopes; derive
-# SGD's largest step and Adam's bias correction; and teach a net of two layers
-# to complete half a digit, every gradient by hand.
+# derive a dense layer's three gradients and the slopes of eight activations;
+# derive SGD's largest step and Adam's bias correction; and teach a net of two
+# layers to complete half a digit, every gradient by hand.
 #
 # **Reads with** all five notes, which say "gradient" and move on: note 004
 # ("Unbiased gradients of the ELBO"), note 001 ("optimizing the ELBO through
@@ -89,10 +89,8 @@ assert np.isclose(((x + w + h) * 3 * (w + h) - u * v) / h, dw, rtol=1e-5)
 # `pairs/activations.py`. One reason is that any $f$ can follow any sums, also
 # those of a convolution (lesson 14). The other is that backward needs different
 # things: (2.3) to (2.5) below read $x$ and $W$, whatever $f$ is, while the
-# slope of $f$ is read off $y$ where it can be, and off $a$ where it can't. That
-# of gelu, which is $a$ times the probability that a standard normal number is
-# below $a$, can't: gelu falls before it rises, so two $a$ share one $y$, and
-# the slope is negative at one, positive at the other.
+# slope of $f$ is read off $y$ where it can be, and off $a$ where it can't, as
+# with gelu at the end of this lesson.
 #
 # Backward begins where forward ended. Element by element $dy_{im} =
 # f'(a_{im})\, da_{im}$; put into $dL = \sum_{im} \bar y_{im}\, dy_{im}$,
@@ -150,9 +148,6 @@ da = TANH.backward(dy, a, y)  # and back, in opposite order
 package = package_dense_backward(da, x, W)
 for ours, theirs in zip(dense_backward(dy, x, W, b), package, strict=True):
     assert np.allclose(ours, theirs, rtol=1e-14)
-
-gelu = [a * (1 + erf(a / np.sqrt(2))) / 2 for a in (-4.0, -0.75, 0.0)]
-assert gelu[0] > gelu[1] < gelu[2]  # it falls, and then it rises
 
 # %% [markdown]
 # A help for life: **a bar has the shape of what it stands over.** From $x$
@@ -658,13 +653,14 @@ assert grads["1.W"].any()
 # ## Three more activations, one of which needs $a$
 #
 # Relu cuts hard: a unit whose $a$ is negative for every image gets no gradient
-# and may never come back. Three newer functions leave the negative side a slope.
+# and may never come back. Three newer functions leave the negative side a
+# slope.
 #
 # **Gelu** (Hendrycks and Gimpel 2016) lets $a$ through by the share of a normal
 # distribution that lies below it, $y = a\, \Phi(a)$. NumPy has no $\Phi$. So
-# take the authors' second form, where a sigmoid stands for it. A sigmoid $g =
-# \sigma(2u)$ is $\tfrac12 (1 + \tanh u)$, as multiplying $1/(1 + \exp(-2u))$ by
-# $\exp u$ above and below shows. Which $u$ makes it $\Phi$? Around 0
+# take the authors' approximation by a tanh, which is a sigmoid too: $g =
+# \sigma(2u)$ is $\tfrac12 (1 + \tanh u)$, as multiplying $1/(1 + \exp(-2u))$
+# by $\exp u$ above and below shows. Which $u$ makes it $\Phi$? Around 0
 #
 # $$\begin{aligned}
 #   \Phi(a) &= \tfrac12 + \frac{1}{\sqrt{2\pi}}
@@ -672,10 +668,10 @@ assert grads["1.W"].any()
 #   \sigma(2u) &= \tfrac12 + \tfrac12 \Big( u - \frac{u^3}{3} + \dots \Big).
 #   \end{aligned}$$
 #
-# Let $u = c\, (a + k a^3)$. In front of $a$ it says $c/2 = 1/\sqrt{2\pi}$, so $c
-# = \sqrt{2/\pi}$. In front of $a^3$ it says $\tfrac c2 (k - c^2/3) =
-# -\tfrac{c}{12}$, so $k = 2/(3\pi) - 1/6 = 0.0455$. The authors moved $k$ by
-# two per cent, which fits worse near 0 and better where it fitted worst:
+# Let $u = c\, (a + k a^3)$. In front of $a$ it says $c/2 = 1/\sqrt{2\pi}$, so
+# $c = \sqrt{2/\pi}$. In front of $a^3$ it says $\tfrac c2 (k - c^2/3) =
+# -\tfrac{c}{12}$, so $k = 2/(3\pi) - 1/6 = 0.0455$. The authors' $k$ is two per
+# cent smaller, which fits worse near 0 and better where 0.0455 fits worst:
 #
 # $$y = a\, g, \qquad g = \sigma(2u), \qquad
 #   u = \sqrt{2/\pi}\, (a + 0.044715\, a^3). \tag{2.19}$$
@@ -752,7 +748,7 @@ for k in (2 / (3 * np.pi) - 1 / 6, 0.044715):
     off = abs(a * (gate(a, k) - exact))
     near[k], worst[k] = off[abs(a) < 0.5].max(), off.max()
     print(f"k = {k:.6f}: off a Phi(a) by {near[k]:.0e} near 0, {worst[k]:.1e} at most")
-(taylor, fitted) = worst
+taylor, fitted = worst.keys()
 assert near[taylor] < near[fitted] < worst[fitted] < 5e-4 < worst[taylor]
 
 # %% [markdown]
