@@ -541,7 +541,7 @@ tell(touch)
 per_byte = max(0, touch["write to a new array"][0] - touch["write to a kept array"][0])
 per_byte /= 4 * P
 # New in a step: gradients; of each layer x W, the sums and (but for the first) dx;
-# two relus, p, and dlogits.
+# two relus' y, p, and dlogits (their da are new in either rung).
 layers_new = sum(2 * M for _, M in widths) + sum(N for N, _ in widths[1:])
 fresh_bytes = 4 * (P + B * (layers_new + 2 * 400 + 2 * 784))
 print(f"{fresh_bytes / 1e6:.1f} MB are new in each step: "
