@@ -670,6 +670,7 @@ assert abs((bound - exact).mean() - gap) < 5 * error
 ess = K * np.exp(2 * log_mean_exp(-guesses.T) - log_mean_exp(-2 * guesses.T))
 assert (abs(weighted - exact) < 5 / np.sqrt(ess)).all()  # by (15.7)
 
+deep.params.flat[...] = rng.normal(0, 0.3, deep.params.flat.size)  # t, sigma vary too
 work, eps = deep.workspace(deep.params.unwritten()), rng.normal(size=(5, U))
 
 
