@@ -77,6 +77,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "return mean + np.exp(logvar / 2) * rng.standard_normal((count, self.latent))",
         "+ -> -, column 20",
     ): SYMMETRIC,
+    (
+        "pairs/reference.py",
+        "for array, part in zip(outs, parts, strict=True):",
+        "True -> False, column 47",
+    ): "There are as many of each.",
     ("pairs/mixture.py", "COMPONENTS = 50  # K", "50 -> 51, column 13"): (
         "Any number of components makes a mixture."
     ),
