@@ -12,7 +12,7 @@
 # let the prior move to where the codes are.
 #
 # **Reads with** note 001 (Leuphana), the last page of the lecture: the
-# hyperparameter $\beta$ and "disentangled" representations. **Takes** 30
+# hyperparameter $\beta$ and "disentangled" representations. **Takes** 40
 # seconds.
 
 # %%
@@ -661,11 +661,12 @@ def log_sum_exp(L):
 def mixture_gradient(dR, z, m, l_var, logits):
     """(13.14) and (13.15)."""
     L = log_parts(z, m, l_var, logits)
-    dr = dR[:, None] * np.exp(L - log_sum_exp(L)[:, None])  # dR r
+    share = dR[:, None] * np.exp(L - log_sum_exp(L)[:, None])  # dR r
     off, pi = z[:, None] - m, np.exp(logits - log_sum_exp(logits[None]))
-    pull = dr[:, :, None] * off / np.exp(l_var)
-    dl_var = (dr[:, :, None] - pull * off).sum(axis=0) / 2
-    return pull.sum(axis=1), -pull.sum(axis=0), dl_var, dR.sum() * pi - dr.sum(axis=0)
+    pull = share[:, :, None] * off / np.exp(l_var)
+    dl_var = (share[:, :, None] - pull * off).sum(axis=0) / 2
+    dlogits = dR.sum() * pi - share.sum(axis=0)
+    return pull.sum(axis=1), -pull.sum(axis=0), dl_var, dlogits
 
 
 args = [rng.normal(size=shape) for shape in ((4, 2), (3, 2), (3, 2), 3)]
