@@ -22,7 +22,6 @@ from differences import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpyvae.pairs import posteriors
 from numpyvae.pairs.posteriors import (
     cholesky_backward,
     cholesky_forward,
@@ -131,6 +130,6 @@ def test_entries_below_the_diagonal_go_row_by_row() -> None:
     np.testing.assert_array_equal(L, [[[1, 0, 0], [1, 1, 0], [2, 3, 1]]])
 
 
-@given(st.integers(1, 200))
+@given(st.integers(1, 60))
 def test_the_order_of_a_triangle(Z: int) -> None:
-    assert posteriors._order(Z * (Z + 1) // 2) == Z
+    assert cholesky_forward(np.zeros((1, Z * (Z + 1) // 2))).shape == (1, Z, Z)
