@@ -101,6 +101,10 @@ CALLS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "bernoulli_forward": (f.bernoulli_forward, [floats(B, N), BITS]),
     "bernoulli_forward, grey": (f.bernoulli_forward, [floats(B, N), floats(B, N)]),
     "bernoulli_backward": (f.bernoulli_backward, [floats(B), floats(B, N), BITS]),
+    "activated_forward": (
+        lambda x, W, b, a: f.activated_forward(RELU, x, W, b, a, a),
+        [BITS, floats(N, M), floats(M), floats(B, M)],
+    ),
     "activation_forward": (
         lambda a, y: f.activation_forward(RELU, a, y),
         [floats(B, N), floats(B, N)],
@@ -144,7 +148,7 @@ def test_a_kernel_refuses_an_array_of_another_shape(name: str) -> None:
     """NumPy's own products and sums refuse theirs with a ValueError."""
     function, arguments = CALLS[name]
     results = function(*map(given, arguments))
-    updates = results is None or name.startswith("activation")
+    updates = results is None or name.startswith("activat")
     room = {} if updates else {"out": results}
     for i, argument in enumerate(arguments):
         if not isinstance(argument, np.ndarray):

@@ -173,6 +173,20 @@ def test_an_activation_is_the_reference(f: Activation, arrays: list[Array]) -> N
 
 
 @each_activation
+@given(drawn("BN NM M", FLOATS, WIDTHS))
+def test_a_layer_with_its_activation_is_both(
+    f: Activation, arrays: list[Array]
+) -> None:
+    x, W, b = arrays
+    a = np.full_like(x, 7, shape=(len(x), len(b)))
+    y = np.full_like(a, 7) if f.reads_input else a
+    assert kernels.activated_forward(f, x, W, b, a, y) is y
+    assert_rounded(
+        "y", y, f.forward(dense.dense_forward(x, W, b)), steps=W.shape[0] + 2
+    )
+
+
+@each_activation
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_an_activation_at_the_ends_of_the_line(f: Activation, dtype: type) -> None:
     """At 0 as well, whose slope a kernel takes as the reference does."""

@@ -17,6 +17,7 @@ class Compiled(Reference):
     dense_forward = staticmethod(dense.dense_forward)
     dense_backward = staticmethod(dense.dense_backward)
     dense_backward_weights = staticmethod(dense.dense_backward_weights)
+    activated_forward = staticmethod(dense.activated_forward)
     activation_forward = staticmethod(dense.activation_forward)
     activation_backward = staticmethod(dense.activation_backward)
     conv_forward = staticmethod(conv.conv_forward)

@@ -44,8 +44,13 @@ def expect(name: str, x: Input, shape: tuple[int, ...]) -> None:
 # ---- Dense layer ---------------------------------------------------------------------
 
 
-def dense_forward(x: Input, W: Array, b: Array, out: Array | None = None) -> Array:
-    """`pairs.dense.dense_forward`; of binary x, only active pixels are read."""
+def dense_forward(
+    x: Input, W: Array, b: Array | None, out: Array | None = None
+) -> Array:
+    """`pairs.dense.dense_forward`; of binary x, only active pixels are read.
+
+    Without b, the product alone.
+    """
     a = np.empty((len(x), W.shape[1]), W.dtype) if out is None else out
     if isinstance(x, np.ndarray):
         np.matmul(x, W, out=a)
@@ -53,7 +58,8 @@ def dense_forward(x: Input, W: Array, b: Array, out: Array | None = None) -> Arr
         expect("x", x, (len(a), len(W)))
         expect("out", a, (len(x), W.shape[1]))
         sum_rows(W, x.columns, x.starts, a)
-    a += b
+    if b is not None:
+        a += b
     return a
 
 
@@ -105,6 +111,15 @@ def _relu(a, y):
 
 
 @jit
+def _add_bias_relu(a, b, y):
+    zero = y.dtype.type(0)
+    for i in range(a.shape[0]):
+        for k in range(a.shape[1]):
+            total = a[i, k] + b[k]
+            y[i, k] = zero if total <= zero else total  # a NaN stays a NaN
+
+
+@jit
 def _relu_backward(dy, y, da):
     zero = y.dtype.type(0)
     for i in range(y.shape[0]):
@@ -144,6 +159,23 @@ def activation_forward(f: Activation, a: Array, out: Array) -> Array:
         raise unfit("out", out, a.shape)
     KERNELS[f].forward(a, out)
     return out
+
+
+def activated_forward(
+    f: Activation, x: Input, W: Array, b: Array, a: Array, y: Array
+) -> Array:
+    """y = f(x W + b), into `a` and `y`, which may be one.
+
+    ReLU's loop adds the bias: each step outside the GIL is one to come back from, and
+    threads wait for one another there.
+    """
+    if f != RELU:
+        return activation_forward(f, dense_forward(x, W, b, a), y)
+    dense_forward(x, W, None, a)
+    if b.shape != a.shape[1:] or y.shape != a.shape or b.dtype not in FLOATS:
+        raise unfit("b", b, a.shape[1:])
+    _add_bias_relu(a, b, y)
+    return y
 
 
 def activation_backward(f: Activation, dy: Array, a: Array, y: Array) -> Array:

@@ -78,11 +78,11 @@ class Dense(NamedTuple):
         """See `Layer`."""
         W, b = work.params[f"{self.name}.W"], work.params[f"{self.name}.b"]
         a = work.arrays[self.name, (len(x), self.outputs), b.dtype]
-        work.code.dense_forward(x, W, b, out=a)
         if self.f == IDENTITY:
+            work.code.dense_forward(x, W, b, out=a)
             return Trace(x, a, a)
         y = work.arrays[f"{self.name}.y", a.shape, a.dtype] if self.f.reads_input else a
-        return Trace(x, a, work.code.activation_forward(self.f, a, y))
+        return Trace(x, a, work.code.activated_forward(self.f, x, W, b, a, y))
 
     def backward(
         self, dy: Array, trace: Trace, work: Work, wants_dx: bool

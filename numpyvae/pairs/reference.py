@@ -54,6 +54,12 @@ class Reference:
         grads = dense.dense_backward_weights(da, cast(Array, x))
         return _into(out, grads)
 
+    def activated_forward(
+        self, f: Activation, x: Input, W: Array, b: Array, a: Array, y: Array
+    ) -> Array:
+        """y = f(a) with a = x W + b, into `a` and `y`, which may be one."""
+        return self.activation_forward(f, self.dense_forward(x, W, b, a), y)
+
     def activation_forward(self, f: Activation, a: Array, out: Array) -> Array:
         """y = f(a), into `out`, which may be `a`."""
         return _into(out, f.forward(a))
