@@ -22,6 +22,7 @@ from differences import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numpyvae.kernels import bernoulli as twins
 from numpyvae.kernels import dense as kernels
 from numpyvae.kernels.active_pixels import ActivePixels, active_pixels
 from numpyvae.pairs import bernoulli, dense
@@ -211,10 +212,10 @@ def test_bernoulli_is_the_reference(
     bits = bits_of(x).astype(x.dtype)
     grey = 1 / (1 + x * x)
     given_x = active_pixels(bits_of(x)) if listed else grey
-    forward = (kernels.bernoulli_forward, bernoulli.bernoulli_forward)
+    forward = (twins.bernoulli_forward, bernoulli.bernoulli_forward)
     check_twin(*forward, logits, given_x, bits=bits)
     p = sigmoid_forward(logits)
-    backward = (kernels.bernoulli_backward, bernoulli.bernoulli_backward)
+    backward = (twins.bernoulli_backward, bernoulli.bernoulli_backward)
     check_twin(*backward, dnll, p, given_x, bits=bits)
 
 
@@ -225,10 +226,10 @@ def test_bernoulli_backward_is_the_slope(listed: bool, arrays: list[Array]) -> N
     x = active_pixels(bits_of(x)) if listed else 1 / (1 + x * x)
 
     def forward(logits: Array) -> Array:
-        return kernels.bernoulli_forward(logits, x)[0]
+        return twins.bernoulli_forward(logits, x)[0]
 
-    _, p = kernels.bernoulli_forward(logits, x)
-    dlogits = kernels.bernoulli_backward(dnll, p, x)
+    _, p = twins.bernoulli_forward(logits, x)
+    dlogits = twins.bernoulli_backward(dnll, p, x)
     check_gradients(CENTRAL, forward, {"logits": logits}, dnll, {"logits": dlogits})
 
 
@@ -238,10 +239,10 @@ def test_bernoulli_at_huge_logits_and_nan(listed: bool, dtype: type) -> None:
     logits = np.array([[1e4, -1e4], [-1e4, 1e4], [np.nan, 1e4]], dtype)
     bits = np.array([[1, 0], [1, 0], [0, 1]], np.uint8)
     x = active_pixels(bits) if listed else bits.astype(dtype)
-    nll, p = kernels.bernoulli_forward(logits, x)
+    nll, p = twins.bernoulli_forward(logits, x)
     np.testing.assert_array_equal(nll, [0, 2e4, np.nan])
     np.testing.assert_array_equal(p, [[1, 0], [0, 1], [np.nan, 1]])
-    dlogits = kernels.bernoulli_backward(np.array([3, 5, 7], dtype), p, x)
+    dlogits = twins.bernoulli_backward(np.array([3, 5, 7], dtype), p, x)
     np.testing.assert_array_equal(dlogits, [[0, 0], [-5, 5], [np.nan, 0]])
 
 
@@ -250,14 +251,14 @@ def test_bernoulli_at_huge_logits_and_nan(listed: bool, dtype: type) -> None:
 def test_bernoulli_of_no_images(listed: bool, dtype: type) -> None:
     logits, bits = np.zeros((0, 5), dtype), np.zeros((0, 5), np.uint8)
     x = active_pixels(bits) if listed else bits.astype(dtype)
-    nll, p = kernels.bernoulli_forward(logits, x)
+    nll, p = twins.bernoulli_forward(logits, x)
     assert nll.shape == (0,) and p.shape == (0, 5)
-    assert kernels.bernoulli_backward(nll, p, x).shape == (0, 5)
+    assert twins.bernoulli_backward(nll, p, x).shape == (0, 5)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_many_undecided_pixels_do_not_overflow(dtype: type) -> None:
     """Each is a factor 2 of a product: float32 ends at 2^128, float64 at 2^1024."""
     logits = np.zeros((1, 2000), dtype)
-    nll, _ = kernels.bernoulli_forward(logits, logits)
+    nll, _ = twins.bernoulli_forward(logits, logits)
     assert_rounded("nll", nll, np.array([2000 * np.log(2)]))

@@ -5,7 +5,7 @@ text, these the compiled twins.
 """
 
 from ..pairs.reference import Reference, reference
-from . import conv, dense
+from . import bernoulli, conv, dense
 
 __all__ = ["Compiled", "Reference", "code_of", "compiled", "reference"]
 
@@ -25,8 +25,8 @@ class Compiled(Reference):
     conv_backward_weights = staticmethod(conv.conv_backward_weights)
     conv_transpose_forward = staticmethod(conv.conv_transpose_forward)
     conv_transpose_backward = staticmethod(conv.conv_transpose_backward)
-    bernoulli_forward = staticmethod(dense.bernoulli_forward)
-    bernoulli_backward = staticmethod(dense.bernoulli_backward)
+    bernoulli_forward = staticmethod(bernoulli.bernoulli_forward)
+    bernoulli_backward = staticmethod(bernoulli.bernoulli_backward)
     sgd_update = staticmethod(dense.sgd_update)
     adam_update = staticmethod(dense.adam_update)
 

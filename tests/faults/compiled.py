@@ -203,21 +203,21 @@ LAYERS = (
 PIXELS = (
     Fault(
         "exp(|l|) for exp(-|l|)",
-        FILE,
+        "kernels/bernoulli.py",
         {"e[i, j] = -abs(": "e[i, j] = abs("},
         "the trick against overflow, its sign lost",
         tests=BERNOULLI,
     ),
     Fault(
         "one pixel in 64 left out",
-        FILE,
+        "kernels/bernoulli.py",
         {"min(start + 64, width)": "min(start + 63, width)"},
         "a block's last element; images of 63 pixels hide it",
         tests=BERNOULLI,
     ),
     Fault(
         "product over the whole row",
-        FILE,
+        "kernels/bernoulli.py",
         {
             "range(0, width, 64)": "range(0, width, 1024)",
             "min(start + 64, width)": "min(start + 1024, width)",
@@ -227,28 +227,28 @@ PIXELS = (
     ),
     Fault(
         "compiled p is 1 - p",
-        FILE,
+        "kernels/bernoulli.py",
         {"(one if logit > zero else e)": "(e if logit > zero else one)"},
         "two branches swapped",
         tests=BERNOULLI,
     ),
     Fault(
         "softplus without max(l, 0)",
-        FILE,
+        "kernels/bernoulli.py",
         {"positive += max(logit, zero)": "positive += zero"},
         "right for every negative logit",
         tests=BERNOULLI,
     ),
     Fault(
         "nll accumulated",
-        FILE,
+        "kernels/bernoulli.py",
         {"nll[i] = total": "nll[i] += total"},
         "right in an array of zeros",
         tests=BERNOULLI,
     ),
     Fault(
         "first active pixel not subtracted",
-        FILE,
+        "kernels/bernoulli.py",
         {
             "total = 0.0\n        for a in range(starts[i], starts[i + 1]):": (
                 "total = 0.0\n        for a in range(starts[i] + 1, starts[i + 1]):"
@@ -259,21 +259,21 @@ PIXELS = (
     ),
     Fault(
         "active pixels ignore their upstream",
-        FILE,
+        "kernels/bernoulli.py",
         {"dlogits[i, columns[a]] -= dnll[i]": "dlogits[i, columns[a]] -= 1"},
         "p - x: the 1/B stands before p alone",
         tests=BERNOULLI,
     ),
     Fault(
         "compiled dlogits = x - p",
-        FILE,
+        "kernels/bernoulli.py",
         {"np.subtract(p, x, out=dlogits)": "np.subtract(x, p, out=dlogits)"},
         "BLAS-style arguments, out of order",
         tests=BERNOULLI,
     ),
     Fault(
         "compiled dlogits ignores its upstream",
-        FILE,
+        "kernels/bernoulli.py",
         {"dlogits *= dnll[:, None]": "dlogits *= 1"},
         "1/B lost for grey images",
         tests=BERNOULLI,

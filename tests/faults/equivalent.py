@@ -241,7 +241,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "1 -> 2, column 42",
     ): "A pixel more, which no image has.",
     (
-        "kernels/dense.py",
+        "kernels/bernoulli.py",
         "p[i, j] = (one if logit > zero else e) / (one + e)",
         "> -> >=, column 40",
     ): E_IS_1,

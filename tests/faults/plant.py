@@ -10,7 +10,9 @@ from .bench import SUITE, Bench
 from .fault import Fault
 
 # numba keeps what it makes
-COMPILED = "kernels/dense.py", "kernels/conv.py", "kernels/active_pixels.py"
+COMPILED = tuple(
+    f"kernels/{n}.py" for n in ("dense", "bernoulli", "conv", "active_pixels")
+)
 
 
 class Verdict(NamedTuple):

@@ -40,6 +40,7 @@ SWEPT = {
     "pairs/optimizers.py": (None, "optimizers trainer"),
     "training/optimizers.py": (None, "optimizers trainer"),
     "kernels/dense.py": (None, "kernels optimizers vae trainer"),
+    "kernels/bernoulli.py": (None, "kernels vae"),
     "kernels/conv.py": (None, "conv layers"),
     "kernels/active_pixels.py": (LISTS, "active_pixels kernels"),
     "model/layers.py": (None, "networks layers vae"),
