@@ -154,7 +154,7 @@ def _softplus(row, e, lanes):
     """The sum of log(1 + exp(l)) over a row of logits l, from e = exp(-|l|) (Eq. 11.2).
 
     The logs of products, as in kernels/bernoulli.py. 64 products side by side, which
-    the loop vectorizes, have 8 terms each, and 8 of them make one; so none exceeds 2^64.
+    the loop vectorizes, have 8 terms each, and 8 of them make one: none exceeds 2^64.
     """
     total, width = 0.0, row.shape[0]
     products, positives = lanes[:64], lanes[64:]
