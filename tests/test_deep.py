@@ -114,6 +114,8 @@ def test_an_importance_weight_is_of_both_layers(rng: np.random.Generator) -> Non
     [
         ({"prior": "deep"}, "top: found no widths"),
         ({"top": (3, 2)}, r"top: found \[3, 2\] with the prior 'standard'"),
+        ({"prior": "mixture", "top": (2,)}, r"top: found \[2\] with the prior 'mixt"),
+        ({"prior": "vamp", "top": (2,)}, r"top: found \[2\] with the prior 'vamp'"),
         ({"prior": "deep", "top": (3, 0)}, "top: found 0"),
         ({"prior": "deep", "top": (2,), "posterior": "point"}, "has no density"),
     ],

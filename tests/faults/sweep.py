@@ -32,7 +32,7 @@ SWEPT = {
     "pairs/likelihoods.py": (None, "likelihoods combinations package meaning"),
     "pairs/posteriors.py": (None, "gaussian posteriors vae combinations"),
     "pairs/flow.py": (None, "flow posteriors combinations"),
-    "pairs/mixture.py": (None, "mixture priors"),
+    "pairs/mixture.py": (None, "mixture priors deep"),
     "pairs/deep.py": (None, "deep priors package"),
     "pairs/discretized_logistic.py": (None, "discretized_logistic combinations"),
     "pairs/reference.py": (None, "kernels dense conv optimizers"),
